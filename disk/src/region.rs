@@ -1,0 +1,130 @@
+//! A read-only mapping of an immutable file: the only way in which mapped bytes are touched.
+//!
+//! A mapping can fail after it was made: the file may be cut by somebody else, or its medium may
+//! refuse a page. Such a range is known as a *fault*, and reading it is an error here, never a
+//! signal and never silent zeros.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// Says which parts of a mapping cannot be read.
+pub trait Faults: Send + Sync {
+    /// The first byte in `range` that cannot be read, if any.
+    fn first_in(&self, range: Range<usize>) -> Option<usize>;
+}
+
+/// The bytes of a mapped file. Cloning is cheap and shares the mapping, which lives until the last
+/// clone and the last [`Bytes`] cut from it are gone.
+#[derive(Clone)]
+pub struct Region {
+    bytes: Bytes,
+    faults: Option<Arc<dyn Faults>>,
+}
+
+/// A part of a mapping that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapFault {
+    /// The first byte that cannot be read, from the start of the file.
+    pub offset: u64,
+}
+
+impl Region {
+    /// A region over `bytes`, all of which can be read unless `faults` objects.
+    pub fn new(bytes: Bytes, faults: Option<Arc<dyn Faults>>) -> Region {
+        Region { bytes, faults }
+    }
+
+    /// The length of the mapped file in bytes.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether the file is empty.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Borrows a part of the mapping in place.
+    ///
+    /// A range beyond the end is a fault at the end: the file is shorter than its reader believes.
+    #[inline]
+    pub fn view(&self, range: Range<usize>) -> Result<&[u8], MapFault> {
+        let end = self.bytes.len();
+        let view = self
+            .bytes
+            .get(range.clone())
+            .ok_or(MapFault { offset: end.min(range.start) as u64 })?;
+        self.check(range)?;
+        Ok(view)
+    }
+
+    /// Cuts out a part that keeps the mapping alive by itself.
+    pub fn slice(&self, range: Range<usize>) -> Result<Bytes, MapFault> {
+        self.view(range.clone())?;
+        Ok(self.bytes.slice(range))
+    }
+
+    /// Whether all of `range` could be read: asked again after a borrow was used.
+    #[inline]
+    pub fn check(&self, range: Range<usize>) -> Result<(), MapFault> {
+        match &self.faults {
+            None => Ok(()),
+            Some(faults) => match faults.first_in(range) {
+                None => Ok(()),
+                Some(offset) => Err(MapFault { offset: offset as u64 }),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Region({} bytes)", self.bytes.len())
+    }
+}
+
+impl fmt::Display for MapFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the mapped file cannot be read at byte {}", self.offset)
+    }
+}
+
+impl std::error::Error for MapFault {}
+
+impl From<MapFault> for std::io::Error {
+    fn from(fault: MapFault) -> std::io::Error {
+        std::io::Error::other(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct OneBadByte(usize);
+
+    impl Faults for OneBadByte {
+        fn first_in(&self, range: Range<usize>) -> Option<usize> {
+            range.contains(&self.0).then_some(self.0)
+        }
+    }
+
+    #[test]
+    fn a_range_with_a_bad_byte_is_a_fault_at_that_byte() {
+        let region = Region::new(Bytes::from_static(b"0123456789"), Some(Arc::new(OneBadByte(4))));
+        assert_eq!(region.view(0..4), Ok(&b"0123"[..]));
+        assert_eq!(region.view(3..6), Err(MapFault { offset: 4 }));
+        assert_eq!(region.slice(5..10), Ok(Bytes::from_static(b"56789")));
+    }
+
+    #[test]
+    fn a_range_beyond_the_end_is_a_fault_at_the_end() {
+        let region = Region::new(Bytes::from_static(b"0123456789"), None);
+        assert_eq!(region.view(8..11), Err(MapFault { offset: 8 }));
+        assert_eq!(region.view(20..21), Err(MapFault { offset: 10 }));
+        assert_eq!(region.view(10..10), Ok(&b""[..]));
+    }
+}
