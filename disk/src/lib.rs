@@ -15,6 +15,7 @@ pub mod buffer;
 pub mod clock;
 pub mod name;
 pub mod random;
+pub mod real;
 pub mod region;
 
 use std::any::Any;
@@ -27,6 +28,7 @@ pub use buffer::Buffer;
 pub use clock::Clock;
 pub use name::Name;
 pub use random::Random;
+pub use real::{RealDisk, os_code};
 pub use region::{MapFault, Region};
 
 /// One directory that belongs to one store.
