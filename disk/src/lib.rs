@@ -13,6 +13,7 @@
 
 pub mod buffer;
 pub mod clock;
+pub mod fault;
 pub mod name;
 pub mod random;
 pub mod real;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 pub use buffer::Buffer;
 pub use clock::Clock;
+pub use fault::{Fault, FaultDisk, Faults};
 pub use name::Name;
 pub use random::Random;
 pub use real::{RealDisk, os_code};

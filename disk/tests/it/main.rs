@@ -1,0 +1,8 @@
+//! The disks, seen through the seam.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod contract;
+mod fault;
+mod lock;
+mod real;
