@@ -1,1 +1,123 @@
-//! Under construction.
+//! A durable log of atomic commits.
+//!
+//! A commit is a *frame* in a numbered *segment*; its stamp says its place in the order of all
+//! commits. The log knows nothing of what commits do: their effects are bytes to it.
+//!
+//! Writing: [`Log::reserve`], [`Log::append`], [`Log::wait`]. Reading happens once, when a store
+//! is opened: [`recover`] finds out what the segments of the previous life hold, and whether
+//! anything is missing that must be there; [`Log::create`] begins the next segment.
+//!
+//! - [`format`](mod@format): the bytes of a segment.
+//! - `segment`: one file of the log.
+//! - `group`, `progress`, `drive`, `state`: what is appended, how far it got, what to do next.
+//! - `log`: the threads that wait and work.
+//! - `rotate`, `retire`: from one segment to the next, and what becomes of the old ones.
+//! - `read`, `recover`: reading it all back.
+
+#![forbid(unsafe_code)]
+
+mod drive;
+mod error;
+pub mod format;
+mod group;
+mod log;
+mod progress;
+mod read;
+mod recover;
+mod retire;
+mod rotate;
+mod segment;
+mod state;
+mod sync;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use icecore_disk::{Disk, Random};
+use icecore_model::{DatabaseId, Versionstamp};
+
+pub use error::Error;
+pub use format::Predecessor;
+pub use log::Log;
+pub use recover::{Commit, Ending, Recovery, recover};
+
+/// When a commit counts as done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// When it survives a power cut.
+    #[default]
+    Sync,
+    /// When it survives the end of the process: its bytes are with the operating system.
+    Buffered,
+}
+
+/// How the log uses its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// The size of a segment; a larger commit gets a larger one. At most 2³¹.
+    pub segment_bytes: u32,
+    /// Durable writes begin and end on multiples of this: a power of two from
+    /// [`format::BLOCK_BYTES_MIN`] to [`format::BLOCK_BYTES_MAX`].
+    pub block_bytes: u32,
+    /// How many writes may be in flight at once, at least 1.
+    pub writes_in_flight: usize,
+    /// How many segments are kept ready for use.
+    pub spare_segments: usize,
+}
+
+impl Default for LogOptions {
+    fn default() -> LogOptions {
+        LogOptions {
+            segment_bytes: 16 << 20,
+            block_bytes: format::BLOCK_BYTES_MIN,
+            writes_in_flight: 4,
+            spare_segments: 1,
+        }
+    }
+}
+
+/// What the log needs from its surroundings.
+#[derive(Clone)]
+pub struct LogEnv {
+    /// Where the segments are.
+    pub disk: Arc<dyn Disk>,
+    /// For the salts.
+    pub random: Arc<dyn Random>,
+    /// The store that the log belongs to.
+    pub database: DatabaseId,
+    /// Who keeps the list of segments.
+    pub roster: Arc<dyn Roster>,
+}
+
+/// Keeps the list of segments in use: the manifest.
+pub trait Roster: Send + Sync {
+    /// Records durably that `segment` is in use and that stamps below `ceiling` may be shown.
+    /// Called with no lock of the log held, before any frame in the segment is acknowledged. A
+    /// failure poisons the log.
+    fn activate(&self, segment: u32, ceiling: Versionstamp) -> io::Result<()>;
+    /// Whether `bytes` more may be used on the disk; `StorageFull` when the space that is kept
+    /// for other purposes would be touched.
+    fn admit(&self, bytes: u64) -> io::Result<()>;
+}
+
+/// What a log has done since it was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStats {
+    /// Commits appended.
+    pub commits: u64,
+    /// Writes completed.
+    pub writes: u64,
+    /// Bytes in them, padding included.
+    pub bytes: u64,
+    /// Syncs of a whole file; durable writes are not among them.
+    pub syncs: u64,
+    /// Segments begun.
+    pub segments: u64,
+}
+
+impl fmt::Debug for LogEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogEnv").field("database", &self.database).finish_non_exhaustive()
+    }
+}

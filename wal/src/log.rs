@@ -1,0 +1,409 @@
+//! The log: appending, waiting, and the work that the waiting threads do for each other.
+//!
+//! There is no thread of the log's own. Whoever waits for a commit looks at what is to be done
+//! ([`drive`](crate::drive)), does one thing without holding the lock, and looks again; it sleeps
+//! only when everything that it waits for is in another thread's hands. So the usual buffered
+//! commit is one write by its own thread, and eight threads that commit durably share the writes.
+//!
+//! 1. Lock order: the spares before the state; no I/O under the state's lock (see
+//!    [`State::submit`]), no waker is called under it.
+//! 2. A thread sleeps only while another one holds an action whose end wakes it: all changes of
+//!    the state end in [`Log::publish`].
+
+use std::fmt;
+use std::task::{Poll, Waker};
+
+use icecore_model::{LogPosition, Versionstamp};
+
+use crate::drive::Action;
+use crate::format::{BEACON, COMMIT, END};
+use crate::retire::Spares;
+use crate::segment;
+use crate::state::{Flight, NewFrame, State, mark_frame};
+use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
+use crate::{Durability, Error, LogEnv, LogOptions, LogStats};
+
+/// A durable log of atomic commits. See the [crate](crate).
+pub struct Log {
+    pub(crate) env: LogEnv,
+    pub(crate) options: LogOptions,
+    pub(crate) spares: Mutex<Spares>,
+    state: Mutex<State>,
+    /// Wakes those who wait for the log to get somewhere.
+    changed: Condvar,
+    /// Wakes those who wait for work.
+    work: Condvar,
+    /// A copy of the state's, for reading without the lock.
+    visible: AtomicU64,
+}
+
+/// What a thread waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Goal {
+    /// The commit is visible.
+    Visible(Versionstamp),
+    /// Everything below is durable.
+    Durable(LogPosition),
+    /// Fewer groups than this wait to be submitted.
+    Queued(usize),
+}
+
+impl Goal {
+    fn reached(self, state: &State) -> bool {
+        match self {
+            Goal::Visible(stamp) => state.visible >= stamp,
+            Goal::Durable(position) => state.durable().position >= position,
+            Goal::Queued(below) => state.queued() < below,
+        }
+    }
+
+    /// Work below this place helps.
+    fn position(self, state: &State) -> LogPosition {
+        match self {
+            Goal::Visible(stamp) => state.end_of(stamp).expect("the stamp was appended"),
+            Goal::Durable(position) => position,
+            Goal::Queued(_) => state.end(),
+        }
+    }
+}
+
+impl Log {
+    /// A log that goes on in an empty segment.
+    pub(crate) fn over(env: LogEnv, options: LogOptions, spares: Spares, state: State) -> Log {
+        Log {
+            env,
+            options,
+            spares: Mutex::new(spares),
+            visible: AtomicU64::new(state.visible.get()),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            work: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no thread panics while it holds the log's state")
+    }
+
+    /// Appends one commit to the pending group.
+    ///
+    /// Room must have been [reserved](Log::reserve), by the same thread or under the same lock of
+    /// the caller, and `stamp` must be greater than all before it and below the
+    /// [ceiling](Log::ceiling). The effects must already be where readers look for them: from here
+    /// on, any thread may make the stamp visible.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] and [`Error::Closed`]; the log is then unchanged.
+    pub fn append(
+        &self,
+        stamp: Versionstamp,
+        clock_ms: u64,
+        effects: &[u8],
+        durability: Durability,
+    ) -> Result<(), Error> {
+        let mut state = self.lock();
+        state.check_open()?;
+        let durable = durability == Durability::Sync;
+        state.append(&NewFrame { kind: COMMIT, stamp, clock_ms, payload: effects, durable });
+        Ok(())
+    }
+
+    /// Blocks until `stamp`, which was appended, is visible. The calling thread drives the log
+    /// itself as far as that helps.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] when the log failed first: whether the commit survives is not known.
+    pub fn wait(&self, stamp: Versionstamp) -> Result<(), Error> {
+        if self.visible() >= stamp {
+            return Ok(());
+        }
+        self.drive(Goal::Visible(stamp))
+    }
+
+    /// The last visible stamp: everything up to it has reached the durability that it asked for.
+    #[inline]
+    pub fn visible(&self) -> Versionstamp {
+        Versionstamp::new(self.visible.load(Ordering::Acquire))
+    }
+
+    /// The last stamp that was appended.
+    pub fn last_appended(&self) -> Versionstamp {
+        self.lock().last_appended
+    }
+
+    /// Stamps in the current segment are below this one.
+    pub fn ceiling(&self) -> Versionstamp {
+        self.lock().segment.ceiling
+    }
+
+    /// Everything in the log below this place is durable.
+    pub fn durable(&self) -> LogPosition {
+        self.lock().durable().position
+    }
+
+    /// Every commit up to this stamp is durable.
+    pub fn durable_stamp(&self) -> Versionstamp {
+        self.lock().durable().stamp
+    }
+
+    /// Whether `stamp` is visible; if not, `waker` is called when it is, or when the log fails.
+    /// Nobody does the work unless it is [announced](Log::kick).
+    pub fn poll_visible(&self, stamp: Versionstamp, waker: &Waker) -> Poll<Result<(), Error>> {
+        if self.visible() >= stamp {
+            return Poll::Ready(Ok(()));
+        }
+        let mut state = self.lock();
+        if state.visible >= stamp {
+            return Poll::Ready(Ok(()));
+        }
+        if state.failure.is_some() {
+            return Poll::Ready(Err(Error::Poisoned));
+        }
+        if !state.wakers.iter().any(|(s, known)| *s == stamp && known.will_wake(waker)) {
+            state.wakers.push((stamp, waker.clone()));
+        }
+        Poll::Pending
+    }
+
+    /// Announces that the commits appended so far have nobody who waits for them in
+    /// [`Log::wait`], so that a thread in [`Log::wait_for_work`] acts for them.
+    pub fn kick(&self) {
+        let mut state = self.lock();
+        state.kicked = state.last_appended;
+        drop(self.publish(state));
+    }
+
+    /// Blocks until there is work for announced commits that no other thread does (true), or the
+    /// log is closed (false).
+    pub fn wait_for_work(&self) -> bool {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return false;
+            }
+            if state.needs_driver() {
+                return true;
+            }
+            state.drivers += 1;
+            state = self.work.wait(state).expect("no thread panics while it holds the state");
+            state.drivers -= 1;
+        }
+    }
+
+    /// Does one piece of work that is possible without waiting for another thread: submits a
+    /// group, completes one of the submitted writes, or syncs. `choice` picks among the possible
+    /// ones; 0 is a good choice outside a simulation. False when there is nothing to do.
+    ///
+    /// # Errors
+    /// The failure of the work, which poisons the log.
+    pub fn step(&self, choice: u64) -> Result<bool, Error> {
+        let mut state = self.lock();
+        match state.view().and_then(|view| view.any(choice)) {
+            None => Ok(false),
+            Some(Action::Submit) => {
+                let flight = state.submit();
+                state.leave(flight);
+                drop(self.publish(state));
+                Ok(true)
+            }
+            Some(action) => self.perform(state, action).map(|_| true),
+        }
+    }
+
+    /// Makes everything that was appended before durable.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`].
+    pub fn sync(&self) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.failure.is_some() {
+            return Err(Error::Poisoned);
+        }
+        let end = state.end();
+        state.demand(end);
+        drop(state);
+        self.drive(Goal::Durable(end))
+    }
+
+    /// Makes everything durable and then says so in the log, so that later damage to it is
+    /// recognised. For idle moments; it does nothing when the log already ends so.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`].
+    pub fn beacon(&self) -> Result<(), Error> {
+        self.sync()?;
+        let mut state = self.lock();
+        if state.closed || state.failure.is_some() || !state.wants_beacon() {
+            return Ok(());
+        }
+        let frame = mark_frame(&state, BEACON);
+        state.push(&frame);
+        let end = state.end();
+        drop(state);
+        self.drive(Goal::Durable(end))
+    }
+
+    /// Takes no more commits, makes all earlier ones durable and visible, marks the end of the
+    /// log, and lets every driver go. Closing twice is closing once.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`]; the log is closed all the same.
+    pub fn close(&self) -> Result<(), Error> {
+        let mut state = self.lock();
+        state.closed = true;
+        self.work.notify_all();
+        drop(self.publish(state));
+        self.sync()?;
+        let mut state = self.lock();
+        if !state.wants_end() {
+            return Ok(());
+        }
+        let frame = mark_frame(&state, END);
+        state.push(&frame);
+        let end = state.end();
+        drop(state);
+        self.drive(Goal::Durable(end))
+    }
+
+    /// Stops the log for good: nothing more becomes visible or durable through it.
+    pub fn poison(&self) {
+        let mut state = self.lock();
+        state.fail("poisoned from outside the log".to_owned());
+        drop(self.publish(state));
+    }
+
+    /// Whether the log failed.
+    pub fn is_poisoned(&self) -> bool {
+        self.lock().failure.is_some()
+    }
+
+    /// The failure that poisoned the log, in words.
+    pub fn failure(&self) -> Option<String> {
+        self.lock().failure.clone()
+    }
+
+    /// What the log has done so far.
+    pub fn stats(&self) -> LogStats {
+        self.lock().stats
+    }
+
+    /// Works and waits until `goal` is reached.
+    pub(crate) fn drive(&self, goal: Goal) -> Result<(), Error> {
+        let mut state = self.lock();
+        if goal.reached(&state) {
+            return Ok(());
+        }
+        let position = goal.position(&state);
+        loop {
+            if goal.reached(&state) {
+                return Ok(());
+            }
+            let Some(view) = state.view() else { return Err(Error::Poisoned) };
+            state = match view.towards(position) {
+                // The cause of a failure is kept in the state; here the outcome is unknown.
+                Some(action) => self.perform(state, action).map_err(|_| Error::Poisoned)?,
+                None => {
+                    state.waiters += 1;
+                    let woken = self.changed.wait(state);
+                    let mut state = woken.expect("no thread panics while it holds the state");
+                    state.waiters -= 1;
+                    state
+                }
+            }
+        }
+    }
+
+    /// Does one thing, without the lock while the disk works.
+    fn perform<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        action: Action,
+    ) -> Result<MutexGuard<'a, State>, Error> {
+        match action {
+            Action::Submit => {
+                let flight = state.submit();
+                self.complete(state, flight)
+            }
+            Action::Complete(index) => {
+                let flight = state.claim(index);
+                self.complete(state, flight)
+            }
+            Action::Sync => self.sync_file(state),
+        }
+    }
+
+    fn complete<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        flight: Flight,
+    ) -> Result<MutexGuard<'a, State>, Error> {
+        let segment = state.segment.clone();
+        drop(state);
+        let (ticket, end, bytes) = flight.take_off();
+        let (buffer, result) = segment.file.complete(ticket);
+        let mut state = self.lock();
+        state.recycle(buffer);
+        match result {
+            Ok(()) => {
+                state.completed(end, bytes);
+                Ok(self.publish(state))
+            }
+            Err(error) => Err(self.fail(state, segment.number, "write", error)),
+        }
+    }
+
+    fn sync_file<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> Result<MutexGuard<'a, State>, Error> {
+        let reach = state.sync_begins();
+        let segment = state.segment.clone();
+        drop(state);
+        let result = segment.file.sync();
+        let mut state = self.lock();
+        match result {
+            Ok(()) => {
+                state.synced(reach);
+                Ok(self.publish(state))
+            }
+            Err(error) => Err(self.fail(state, segment.number, "sync", error)),
+        }
+    }
+
+    fn fail(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        number: u32,
+        operation: &'static str,
+        source: std::io::Error,
+    ) -> Error {
+        let error = Error::Io { file: segment::name(number), operation, source };
+        state.fail(error.to_string());
+        drop(self.publish(state));
+        error
+    }
+
+    /// Tells everybody who may care that the state has changed.
+    fn publish<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.visible.store(state.visible.get(), Ordering::Release);
+        if state.waiters > 0 {
+            self.changed.notify_all();
+        }
+        if state.drivers > 0 && state.needs_driver() {
+            self.work.notify_one();
+        }
+        let due = state.due_wakers();
+        if due.is_empty() {
+            return state;
+        }
+        drop(state);
+        due.into_iter().for_each(Waker::wake);
+        self.lock()
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("visible", &self.visible()).finish_non_exhaustive()
+    }
+}

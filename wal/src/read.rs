@@ -1,0 +1,135 @@
+//! Reading a segment: its header, and its frames one after the other.
+
+use icecore_disk::{Disk, OpenMode};
+use icecore_model::DatabaseId;
+use icecore_model::frame::Frame;
+
+use crate::Error;
+use crate::format::{BEACON, COMMIT, END, Header, NotAHeader, align_up};
+use crate::segment;
+
+/// How much is asked of the disk at once, so that memory follows what is really there.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A segment in memory.
+#[derive(Debug)]
+pub(crate) struct Image {
+    pub(crate) header: Header,
+    /// The whole segment, from its header to the length that the header names.
+    bytes: Vec<u8>,
+}
+
+/// A frame and the place of its first byte.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed<'a> {
+    pub(crate) frame: Frame<'a>,
+    pub(crate) start: u32,
+}
+
+impl Placed<'_> {
+    /// The place behind its last byte.
+    pub(crate) fn end(&self) -> u32 {
+        let bytes = u32::try_from(self.frame.bytes()).expect("a frame fits in its segment");
+        self.start + bytes
+    }
+}
+
+impl Image {
+    /// Reads the segment `number` of `database`, which must be there and be what its name says.
+    pub(crate) fn load(disk: &dyn Disk, database: DatabaseId, number: u32) -> Result<Image, Error> {
+        let bytes = read_file(disk, number)?;
+        Image::from_bytes(bytes, database, number)
+    }
+
+    pub(crate) fn from_bytes(
+        mut bytes: Vec<u8>,
+        database: DatabaseId,
+        number: u32,
+    ) -> Result<Image, Error> {
+        let file = segment::name(number);
+        let corrupt = |what, offset| Error::Corrupt { file, offset, what };
+        let header = Header::decode(&bytes).map_err(|error| match error {
+            NotAHeader::Invalid(what) => corrupt(what, 0),
+            NotAHeader::Version(version) => Error::UnknownFormat { file, version },
+        })?;
+        if header.database != database {
+            return Err(corrupt("the segment belongs to another store", 16));
+        }
+        if header.number != number {
+            return Err(corrupt("the segment has another number than its name", 32));
+        }
+        if bytes.len() < header.segment_bytes as usize {
+            let end = bytes.len() as u64;
+            return Err(corrupt("the segment is shorter than its header says", end));
+        }
+        bytes.truncate(header.segment_bytes as usize);
+        Ok(Image { header, bytes })
+    }
+
+    /// The frame that follows one which ends at `end`.
+    pub(crate) fn after(&self, end: u32) -> Option<Placed<'_>> {
+        let direct = self.at(end).filter(|placed| placed.frame.header.padding == 0);
+        direct.or_else(|| {
+            let start = u32::try_from(self.align_up(end)).ok()?;
+            self.at(start).filter(|p| u32::from(p.frame.header.padding) == start - end)
+        })
+    }
+
+    /// The frame at `start`, if one verifies there.
+    pub(crate) fn at(&self, start: u32) -> Option<Placed<'_>> {
+        let frame = Frame::decode(self.rest(start)?, start, self.header.salt).ok()?;
+        Some(Placed { frame, start })
+    }
+
+    /// The block boundaries at or above `end`.
+    pub(crate) fn boundaries(&self, end: u32) -> impl Iterator<Item = u32> {
+        let first = self.align_up(end);
+        let step = self.header.block_bytes as usize;
+        let boundaries = (first..u64::from(self.header.segment_bytes)).step_by(step);
+        boundaries.map(|b| u32::try_from(b).expect("it lies in the segment"))
+    }
+
+    fn align_up(&self, offset: u32) -> u64 {
+        align_up(u64::from(offset), self.header.block_bytes)
+    }
+
+    fn rest(&self, start: u32) -> Option<&[u8]> {
+        self.bytes.get(start as usize..)
+    }
+}
+
+/// Whether a frame of this kind may have this payload.
+pub(crate) fn is_known(frame: &Frame<'_>) -> bool {
+    match frame.header.kind {
+        COMMIT => true,
+        BEACON | END => frame.payload.is_empty(),
+        _ => false,
+    }
+}
+
+fn read_file(disk: &dyn Disk, number: u32) -> Result<Vec<u8>, Error> {
+    let file = segment::name(number);
+    let handle = match disk.open(file, OpenMode::Read) {
+        Ok(handle) => handle,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let what = "the segment is missing";
+            return Err(Error::Corrupt { file, offset: 0, what });
+        }
+        Err(error) => return Err(Error::Io { file, operation: "open", source: error }),
+    };
+    let mut bytes = Vec::new();
+    loop {
+        let done = bytes.len();
+        // A segment's places have 32 bits: what lies above belongs to none.
+        if done > u32::MAX as usize {
+            return Ok(bytes);
+        }
+        bytes.resize(done + CHUNK_BYTES, 0);
+        let read = handle.read_full_at(done as u64, &mut bytes[done..]);
+        let read = read.map_err(|e| Error::Io { file, operation: "read", source: e })?;
+        bytes.truncate(done + read);
+        if read < CHUNK_BYTES {
+            return Ok(bytes);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Finding out what a log holds.
+//!
+//! Segments are read in order, frames within them in order, up to the first place where no frame
+//! verifies: the *hole*. What it means:
+//!
+//! - In a segment with a successor: the successor's header says how long the segment was, and it
+//!   was durable to its end before that header was written. A hole below that is damage.
+//! - In the last segment: if any frame behind the hole knew, when it was written, that the hole's
+//!   place was durable, this is damage too. Such a frame either begins on a block boundary or
+//!   follows one that does, so looking there finds it, unless it is itself lost; then nothing is
+//!   left that could prove anything.
+//! - Otherwise what follows the hole was never acknowledged as durable, and is cut off.
+//!
+//! A frame that verifies but cannot stand where it stands (its stamp, its kind, its durable
+//! position) is damage as well: a crash does not make one.
+
+use icecore_disk::Disk;
+use icecore_model::{DatabaseId, LogPosition, Versionstamp};
+
+use crate::Error;
+use crate::format::{COMMIT, END, Predecessor};
+use crate::read::{Image, Placed, is_known};
+use crate::segment;
+
+/// One commit, read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit<'a> {
+    /// Its stamp.
+    pub stamp: Versionstamp,
+    /// The clock when it was made, in milliseconds since the epoch.
+    pub clock_ms: u64,
+    /// What it does, encoded.
+    pub effects: &'a [u8],
+}
+
+/// How a log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was closed: no stamp after the last one was ever issued. Also for no segments at all.
+    Clean,
+    /// It was not closed. Stamps after the last one may have been seen.
+    Torn {
+        /// Where it ends.
+        at: LogPosition,
+        /// How many bytes behind it hold frames that arrived before one that precedes them; a
+        /// frame that arrived only in part does not count.
+        bytes_cut: u64,
+    },
+}
+
+/// What a log holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The last stamp in the log, or before it if it is empty; `None` if there never was one.
+    pub last: Option<Versionstamp>,
+    /// Where it ends, for [`Log::create`](crate::Log::create); `None` if there are no segments.
+    pub end: Option<Predecessor>,
+    /// How it ends.
+    pub ending: Ending,
+    /// The greatest clock reading of all commits, in milliseconds since the epoch.
+    pub last_clock_ms: u64,
+}
+
+/// Reads the segments `active`, in this order, and calls `apply` for every commit with a stamp
+/// above `after`. Nothing is written.
+///
+/// `active` are the numbers that the manifest lists: each must exist and hold everything that can
+/// be proved to have been durable. When damage is found, some commits have been applied already:
+/// those before it.
+///
+/// # Errors
+/// [`Error::Corrupt`] and [`Error::UnknownFormat`] for damage, [`Error::Io`] for a disk that does
+/// not answer, and whatever `apply` returns.
+pub fn recover(
+    disk: &dyn Disk,
+    database: DatabaseId,
+    active: &[u32],
+    after: Versionstamp,
+    apply: &mut dyn FnMut(Commit<'_>) -> Result<(), Error>,
+) -> Result<Recovery, Error> {
+    let mut walk = Walk { after, end: None, last_clock_ms: 0, closed: false, apply };
+    let mut last_image = None;
+    for number in active {
+        let image = Image::load(disk, database, *number)?;
+        walk.enter(&image)?;
+        walk.frames(&image)?;
+        last_image = Some(image);
+    }
+    let ending = match (&last_image, walk.end) {
+        (Some(image), Some(end)) => ending(image, end.length, walk.closed)?,
+        _ => Ending::Clean,
+    };
+    let last = walk.end.map(|end| end.last).filter(|last| *last > Versionstamp::ZERO);
+    Ok(Recovery { last, end: walk.end, ending, last_clock_ms: walk.last_clock_ms })
+}
+
+struct Walk<'a> {
+    after: Versionstamp,
+    /// Where the frames read so far end.
+    end: Option<Predecessor>,
+    last_clock_ms: u64,
+    closed: bool,
+    apply: &'a mut dyn FnMut(Commit<'_>) -> Result<(), Error>,
+}
+
+impl Walk<'_> {
+    /// Compares the end of the segment before with what this one's header says about it.
+    fn enter(&mut self, image: &Image) -> Result<(), Error> {
+        let header = &image.header;
+        if let Some(end) = self.end {
+            let here = segment::name(header.number);
+            let before = segment::name(end.segment);
+            let corrupt = |file, offset: u32, what| {
+                Err(Error::Corrupt { file, offset: u64::from(offset), what })
+            };
+            match header.predecessor {
+                _ if header.number <= end.segment => {
+                    return corrupt(here, 0, "the segments are not in order");
+                }
+                Some(told) if told.segment == end.segment && told.length > end.length => {
+                    return corrupt(before, end.length, "durable frames are missing");
+                }
+                Some(told) if told == end && !self.closed && header.last == told.last => {}
+                _ => return corrupt(here, 48, "the segment does not follow the one before it"),
+            }
+        }
+        self.end = Some(Predecessor {
+            segment: header.number,
+            length: header.block_bytes,
+            last: header.last,
+        });
+        Ok(())
+    }
+
+    /// Reads frames up to the hole.
+    fn frames(&mut self, image: &Image) -> Result<(), Error> {
+        let mut end = image.header.block_bytes;
+        while let Some(placed) = image.after(end) {
+            self.frame(image, &placed)?;
+            end = placed.end();
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, image: &Image, placed: &Placed<'_>) -> Result<(), Error> {
+        let (frame, number) = (&placed.frame, image.header.number);
+        let corrupt = |what| {
+            let (file, offset) = (segment::name(number), u64::from(placed.start));
+            Err(Error::Corrupt { file, offset, what })
+        };
+        let header = frame.header;
+        let known = self.end.as_mut().expect("a segment was entered");
+        if self.closed {
+            return corrupt("a frame follows the end of the log");
+        }
+        if !is_known(frame) {
+            return corrupt("a frame is of no known kind");
+        }
+        if header.durable > LogPosition::new(number, placed.start) {
+            return corrupt("a frame knows the future");
+        }
+        let follows = match header.kind {
+            COMMIT => header.stamp > known.last,
+            _ => header.stamp == known.last,
+        };
+        if !follows {
+            return corrupt("the stamps are not in order");
+        }
+        known.last = header.stamp;
+        known.length = placed.end();
+        self.closed = header.kind == END;
+        self.last_clock_ms = self.last_clock_ms.max(header.clock_ms);
+        if header.kind == COMMIT && header.stamp > self.after {
+            let Placed { frame, .. } = placed;
+            let commit =
+                Commit { stamp: header.stamp, clock_ms: header.clock_ms, effects: frame.payload };
+            (self.apply)(commit)?;
+        }
+        Ok(())
+    }
+}
+
+/// Decides what the hole at `end` in the last segment means.
+fn ending(image: &Image, end: u32, closed: bool) -> Result<Ending, Error> {
+    let at = LogPosition::new(image.header.number, end);
+    let mut seen = end;
+    for boundary in image.boundaries(end) {
+        // What was seen as part of a frame needs no second look.
+        if boundary < seen {
+            continue;
+        }
+        let mut found = image.at(boundary);
+        while let Some(placed) = found {
+            if placed.frame.header.durable > at {
+                return Err(Error::Corrupt {
+                    file: segment::name(at.segment),
+                    offset: u64::from(end),
+                    what: "a durable frame is damaged",
+                });
+            }
+            seen = placed.end();
+            found = image.after(seen);
+        }
+    }
+    match (closed, seen == end) {
+        (true, true) => Ok(Ending::Clean),
+        (true, false) => Err(Error::Corrupt {
+            file: segment::name(at.segment),
+            offset: u64::from(end),
+            what: "a frame follows the end of the log",
+        }),
+        (false, _) => Ok(Ending::Torn { at, bytes_cut: u64::from(seen - end) }),
+    }
+}

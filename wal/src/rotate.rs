@@ -1,0 +1,182 @@
+//! Beginning the log, and going on in the next segment when one is full.
+//!
+//! The order of a rotation, each step durable before the next:
+//!
+//! 1. everything in the old segment;
+//! 2. the successor's header, length and directory entry;
+//! 3. the roster's record of it;
+//! 4. only then frames in it.
+//!
+//! A crash before 3 leaves a file that nothing refers to; a crash after 3 leaves an empty segment
+//! whose header proves how long its predecessor must be. Want of space up to 2 leaves no trace:
+//! the old segment stays the current one. A failure of 3 poisons the log, because it is not known
+//! whether the record will be found.
+
+use std::sync::Arc;
+
+use icecore_model::Versionstamp;
+use icecore_model::frame::Salt;
+use icecore_model::limits::COMMIT_BYTES_MAX;
+
+use crate::format::{Header, Predecessor, align_up, is_block_size};
+use crate::log::{Goal, Log};
+use crate::retire::Spares;
+use crate::segment::{self, Blank, Segment};
+use crate::state::{State, end_after};
+use crate::{Error, LogEnv, LogOptions};
+
+/// Groups that may wait beyond those in flight before appending waits for them: a bound on the
+/// memory that a caller who never waits can fill.
+const QUEUED_MAX: usize = 4;
+
+impl Log {
+    /// Creates segment `number`, durably, and a log that goes on in it.
+    ///
+    /// `predecessor` is where the log ended before, as [`recover`](crate::recover) found it;
+    /// `last` is the last stamp that may have been issued before. The caller records the number
+    /// and the [ceiling](Log::ceiling) durably before it appends.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::OutOfSpace`].
+    ///
+    /// # Panics
+    /// If the options contradict what they say about themselves.
+    pub fn create(
+        env: LogEnv,
+        options: LogOptions,
+        number: u32,
+        predecessor: Option<Predecessor>,
+        last: Versionstamp,
+    ) -> Result<Log, Error> {
+        assert!(is_block_size(options.block_bytes), "see LogOptions::block_bytes");
+        assert!(options.writes_in_flight > 0, "see LogOptions::writes_in_flight");
+        let mut spares = Spares::new(number);
+        let bytes = segment_bytes(&options, 0);
+        let number = spares.fresh_number();
+        let blank = Blank::create(&*env.disk, number, bytes)?;
+        let segment = begin(&env, &options, blank, predecessor, last)
+            .inspect_err(|_| remove(&env, number))?;
+        let state = State::new(Arc::new(segment), last, options.writes_in_flight);
+        Ok(Log::over(env, options, spares, state))
+    }
+
+    /// Makes room for one commit with `payload_bytes` of encoded effects. It may begin another
+    /// segment, which takes several syncs, and it waits when too much is appended that nobody has
+    /// written yet. One thread at a time may reserve and append.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`]; [`Error::OutOfSpace`] and [`Error::Io`] when another segment was needed and
+    /// could not be made, which leaves no trace; [`Error::Poisoned`] and [`Error::Closed`].
+    pub fn reserve(&self, payload_bytes: usize) -> Result<(), Error> {
+        if payload_bytes > COMMIT_BYTES_MAX {
+            return Err(Error::TooLarge { max: COMMIT_BYTES_MAX, got: payload_bytes });
+        }
+        let mut state = self.lock();
+        state.check_open()?;
+        if !state.fits(payload_bytes) {
+            state.rotating = true;
+            drop(state);
+            let rotated = self.rotate(payload_bytes);
+            state = self.lock();
+            state.rotating = false;
+            rotated?;
+        }
+        state.reserved = payload_bytes;
+        if state.queued() >= QUEUED_MAX {
+            drop(state);
+            self.drive(Goal::Queued(QUEUED_MAX))?;
+        }
+        Ok(())
+    }
+
+    /// Goes on in another segment that has room for `payload` bytes.
+    fn rotate(&self, payload: usize) -> Result<(), Error> {
+        self.sync()?;
+        let state = self.lock();
+        let end = state.end();
+        let last = state.last_appended;
+        drop(state);
+        let predecessor = Predecessor { segment: end.segment, length: end.offset, last };
+        let bytes = segment_bytes(&self.options, payload);
+        let blank = self.blank(end.segment, bytes)?;
+        let number = blank.number;
+        let segment = begin(&self.env, &self.options, blank, Some(predecessor), last)
+            .inspect_err(|_| remove(&self.env, number))?;
+        if self.env.roster.activate(number, segment.ceiling).is_err() {
+            self.poison();
+            return Err(Error::Poisoned);
+        }
+        self.lock().switch(Arc::new(segment));
+        Ok(())
+    }
+
+    /// A file for the next segment: a spare one, or a new one.
+    fn blank(&self, current: u32, bytes: u32) -> Result<Blank, Error> {
+        let disk = &*self.env.disk;
+        let mut spares = self.lock_spares();
+        if let Some(mut spare) = spares.take(disk, current)? {
+            drop(spares);
+            let missing = u64::from(bytes.saturating_sub(spare.bytes));
+            let grown = self.admit(spare.number, missing).and_then(|()| spare.grow(bytes));
+            return match grown {
+                Ok(()) => Ok(spare),
+                Err(error) => {
+                    self.lock_spares().put_back(spare);
+                    Err(error)
+                }
+            };
+        }
+        let number = spares.fresh_number();
+        drop(spares);
+        self.admit(number, u64::from(bytes))?;
+        Blank::create(disk, number, bytes)
+    }
+
+    /// Asks whether `bytes` more may be used on the disk.
+    pub(crate) fn admit(&self, number: u32, bytes: u64) -> Result<(), Error> {
+        let file = segment::name(number);
+        self.env.roster.admit(bytes).map_err(|source| Error::io(file, "reserve room for", source))
+    }
+}
+
+impl Log {
+    /// The size of a segment without a commit of unusual size.
+    pub(crate) fn usual_bytes(&self) -> u32 {
+        segment_bytes(&self.options, 0)
+    }
+}
+
+/// The size of a segment whose first commit has `payload` bytes.
+fn segment_bytes(options: &LogOptions, payload: usize) -> u32 {
+    let needed = end_after(u64::from(options.block_bytes), payload, options.block_bytes);
+    let usual = align_up(u64::from(options.segment_bytes), options.block_bytes);
+    u32::try_from(needed.max(usual)).expect("the largest commit fits in a segment")
+}
+
+fn begin(
+    env: &LogEnv,
+    options: &LogOptions,
+    blank: Blank,
+    predecessor: Option<Predecessor>,
+    last: Versionstamp,
+) -> Result<Segment, Error> {
+    let name = segment::name(blank.number);
+    let salt = env.random.next_u64().map_err(|e| Error::io(name, "draw a salt for", e))?;
+    let header = Header {
+        database: env.database,
+        number: blank.number,
+        segment_bytes: blank.bytes,
+        block_bytes: options.block_bytes,
+        salt: Salt(salt),
+        last,
+        predecessor,
+    };
+    blank.begin(&*env.disk, &header)?;
+    Ok(blank.into_segment(&header))
+}
+
+/// Takes away a segment that could not be finished. That it may stay is harmless: nothing refers
+/// to it.
+fn remove(env: &LogEnv, number: u32) {
+    env.disk.remove(segment::name(number)).ok();
+}

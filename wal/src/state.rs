@@ -1,0 +1,427 @@
+//! What the log's threads share: everything here is guarded by one lock.
+//!
+//! Nothing here touches the disk, except that a submission is announced to it under the lock, so
+//! that writes are submitted in the order of their positions.
+//!
+//! 1. A commit is *visible* when every earlier one is, and its own durability is reached: a
+//!    `Sync` commit lies below the durable position, a `Buffered` one below the written position.
+//! 2. A group that must be durable is written durably if everything below it becomes durable by
+//!    itself; otherwise it is written plainly and a sync is demanded, which covers both.
+//! 3. After a failure nothing moves any more: no write is submitted, no position advances.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
+use icecore_disk::{Buffer, Ticket, Write};
+use icecore_model::frame::{FrameHeader, HEADER_BYTES};
+use icecore_model::{LogPosition, Versionstamp};
+
+use crate::drive::{Queued, View};
+use crate::format::{BEACON, COMMIT, END, align_up};
+use crate::group::{GROUP_BYTES, Group};
+use crate::progress::{Progress, Reach};
+use crate::segment::Segment;
+use crate::{Durability, Error, LogStats};
+
+/// Buffers kept for reuse beyond those in flight.
+const POOL_MAX: usize = 8;
+
+/// A write in flight.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    end: LogPosition,
+    bytes: usize,
+    pub(crate) ticket: Ticket,
+}
+
+/// A commit that is not visible yet.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    stamp: Versionstamp,
+    end: LogPosition,
+    durability: Durability,
+}
+
+/// What somebody wants to be made durable by a sync. `first` stays while later demands come, so
+/// that a stream of them cannot put the sync off for ever.
+#[derive(Clone, Copy, Debug)]
+struct Demand {
+    first: LogPosition,
+    last: LogPosition,
+}
+
+/// A frame to be appended.
+pub(crate) struct NewFrame<'a> {
+    pub(crate) kind: u8,
+    pub(crate) stamp: Versionstamp,
+    pub(crate) clock_ms: u64,
+    pub(crate) payload: &'a [u8],
+    pub(crate) durable: bool,
+}
+
+/// A segment that is full but still on disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retired {
+    pub(crate) number: u32,
+    pub(crate) bytes: u32,
+    pub(crate) last: Versionstamp,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) retired: Vec<Retired>,
+    pub(crate) visible: Versionstamp,
+    pub(crate) last_appended: Versionstamp,
+    pub(crate) last_clock_ms: u64,
+    /// Threads that wait for a change.
+    pub(crate) waiters: usize,
+    /// Threads that wait for work on behalf of asynchronous commits.
+    pub(crate) drivers: usize,
+    /// The last commit that was announced by a kick.
+    pub(crate) kicked: Versionstamp,
+    pub(crate) wakers: Vec<(Versionstamp, Waker)>,
+    pub(crate) stats: LogStats,
+    /// Why the log is poisoned, if it is.
+    pub(crate) failure: Option<String>,
+    pub(crate) closed: bool,
+    /// While a successor is made, nothing may be appended behind the length that it records.
+    pub(crate) rotating: bool,
+    /// Bytes of payload that the next commit was promised.
+    pub(crate) reserved: usize,
+    /// Where the last frame ends.
+    end: u32,
+    last_kind: Option<u8>,
+    last_group_durable: bool,
+    queue: VecDeque<Group>,
+    unclaimed: Vec<Flight>,
+    unclaimed_starts: Vec<LogPosition>,
+    progress: Progress,
+    demand: Option<Demand>,
+    syncing: bool,
+    marks: VecDeque<Mark>,
+    pool: Vec<Buffer>,
+    limit: usize,
+}
+
+impl State {
+    /// The state of a log that begins in the empty `segment`; `last` was issued before it.
+    pub(crate) fn new(segment: Arc<Segment>, last: Versionstamp, limit: usize) -> State {
+        let end = segment.block_bytes;
+        let start = Reach { position: LogPosition::new(segment.number, end), stamp: last };
+        State {
+            segment,
+            retired: Vec::new(),
+            visible: last,
+            last_appended: last,
+            last_clock_ms: 0,
+            waiters: 0,
+            drivers: 0,
+            kicked: last,
+            wakers: Vec::new(),
+            stats: LogStats { segments: 1, ..LogStats::default() },
+            failure: None,
+            closed: false,
+            rotating: false,
+            reserved: 0,
+            end,
+            last_kind: None,
+            last_group_durable: true,
+            queue: VecDeque::with_capacity(8),
+            unclaimed: Vec::with_capacity(limit),
+            unclaimed_starts: Vec::with_capacity(limit),
+            progress: Progress::new(start),
+            demand: None,
+            syncing: false,
+            marks: VecDeque::with_capacity(64),
+            pool: Vec::with_capacity(POOL_MAX),
+            limit,
+        }
+    }
+
+    /// Goes on in `segment`. Everything before it is durable.
+    pub(crate) fn switch(&mut self, segment: Arc<Segment>) {
+        assert!(self.queue.is_empty() && self.progress.in_flight() == 0, "the old segment is done");
+        let (number, bytes) = (self.segment.number, self.segment.bytes);
+        self.retired.push(Retired { number, bytes, last: self.last_appended });
+        self.end = segment.block_bytes;
+        let position = LogPosition::new(segment.number, self.end);
+        self.progress = Progress::new(Reach { position, stamp: self.last_appended });
+        self.segment = segment;
+        self.demand = None;
+        self.last_group_durable = true;
+        self.last_kind = None;
+        self.stats.segments += 1;
+    }
+
+    /// Whether the log takes frames.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        if self.failure.is_some() {
+            Err(Error::Poisoned)
+        } else if self.closed {
+            Err(Error::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Where the last frame ends.
+    pub(crate) fn end(&self) -> LogPosition {
+        LogPosition::new(self.segment.number, self.end)
+    }
+
+    /// How far the log is durable.
+    pub(crate) fn durable(&self) -> Reach {
+        self.progress.durable()
+    }
+
+    /// How many groups wait to be submitted.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether a commit of `payload` bytes fits behind the last frame, with room to spare for a
+    /// beacon and an end.
+    pub(crate) fn fits(&self, payload: usize) -> bool {
+        self.fits_behind(u64::from(self.end), payload)
+    }
+
+    fn fits_behind(&self, end: u64, payload: usize) -> bool {
+        end_after(end, payload, self.segment.block_bytes) <= u64::from(self.segment.bytes)
+    }
+
+    /// Whether a beacon would say anything, and leaves room for the promised commit.
+    pub(crate) fn wants_beacon(&self) -> bool {
+        let block = self.segment.block_bytes;
+        let end = align_up(u64::from(self.end), block) + u64::from(block);
+        self.last_kind == Some(COMMIT) && !self.rotating && self.fits_behind(end, self.reserved)
+    }
+
+    /// Whether an end can be written. Its room was kept free by every commit and every beacon.
+    pub(crate) fn wants_end(&self) -> bool {
+        self.last_kind != Some(END) && !self.rotating
+    }
+
+    /// Appends a commit.
+    pub(crate) fn append(&mut self, frame: &NewFrame<'_>) {
+        assert!(frame.stamp > self.last_appended, "stamps increase");
+        assert!(frame.stamp < self.segment.ceiling, "stamps stay below the ceiling");
+        assert!(self.fits(frame.payload.len()), "room is reserved first");
+        self.reserved = 0;
+        self.last_appended = frame.stamp;
+        self.last_clock_ms = frame.clock_ms;
+        self.push(frame);
+        let durability = if frame.durable { Durability::Sync } else { Durability::Buffered };
+        self.marks.push_back(Mark { stamp: frame.stamp, end: self.end(), durability });
+        self.stats.commits += 1;
+    }
+
+    /// Appends a frame to the last group, or to a group of its own.
+    pub(crate) fn push(&mut self, frame: &NewFrame<'_>) {
+        let bytes = HEADER_BYTES + frame.payload.len();
+        let joins = self.queue.back().is_some_and(|group| group.takes(bytes, frame.durable));
+        let padding = if joins { 0 } else { self.open_group(bytes, frame.durable) };
+        let header = FrameHeader {
+            kind: frame.kind,
+            padding,
+            position: self.end,
+            stamp: frame.stamp,
+            clock_ms: frame.clock_ms,
+            durable: self.progress.durable().position,
+        };
+        let group = self.queue.back_mut().expect("there is a group");
+        group.push(&header, frame.payload, self.segment.salt, frame.durable);
+        self.last_group_durable = group.durable;
+        self.end = group.end().offset;
+        self.last_kind = Some(frame.kind);
+    }
+
+    /// Starts a group behind the last one; returns how many bytes it skips.
+    fn open_group(&mut self, bytes: usize, durable: bool) -> u16 {
+        if let Some(group) = self.queue.back_mut() {
+            group.closed = true;
+        }
+        let block = self.segment.block_bytes;
+        let floor = LogPosition::new(self.segment.number, self.end - self.end % block);
+        let continues = !durable
+            && !self.last_group_durable
+            && !self.syncing
+            && !self.end.is_multiple_of(block)
+            && self.progress.durable().position <= floor;
+        let old_end = self.end;
+        if !continues {
+            self.end = u32::try_from(align_up(u64::from(old_end), block)).expect("it fits");
+        }
+        let needed = usize::try_from(align_up(bytes as u64, block)).expect("it fits");
+        let capacity = needed.max(GROUP_BYTES);
+        let pooled = if capacity == GROUP_BYTES { self.pool.pop() } else { None };
+        let buffer = pooled.unwrap_or_else(|| Buffer::with_capacity(capacity));
+        let start = LogPosition::new(self.segment.number, self.end);
+        self.queue.push_back(Group::new(start, continues, buffer, capacity));
+        u16::try_from(self.end - old_end).expect("a block is at most 32 KiB")
+    }
+
+    /// What the decision about the next action rests on; `None` after a failure.
+    pub(crate) fn view(&self) -> Option<View<'_>> {
+        let queued = self.queue.front();
+        let view = View {
+            queued: queued.map(|g| Queued { start: g.start, continues: g.continues }),
+            unclaimed: &self.unclaimed_starts,
+            in_flight: self.progress.in_flight(),
+            limit: self.limit,
+            syncing: self.syncing,
+            demanded: self.demand.map(|d| d.first),
+            written: self.progress.written().position,
+        };
+        self.failure.is_none().then_some(view)
+    }
+
+    /// Submits the first group. The caller completes it, or [leaves it](State::leave) to others.
+    pub(crate) fn submit(&mut self) -> Flight {
+        let group = self.queue.pop_front().expect("the decision saw a group");
+        let end = Reach { position: group.end(), stamp: group.last };
+        let durable = group.durable && self.progress.is_durable_by_itself();
+        if group.durable && !durable {
+            self.demand(end.position);
+        }
+        self.progress.begin(end, durable);
+        let offset = u64::from(group.start.offset);
+        let data = group.into_buffer(self.segment.block_bytes);
+        let bytes = data.len();
+        // Announcing the write under the lock keeps submissions in the order of positions; the
+        // disk does the work when the write is completed.
+        let ticket = self.segment.file.submit(Write { offset, data, durable });
+        Flight { end: end.position, bytes, ticket }
+    }
+
+    /// Leaves a submitted write for somebody else to complete.
+    pub(crate) fn leave(&mut self, flight: Flight) {
+        let start = u32::try_from(flight.ticket.write.offset).expect("offsets have 32 bits");
+        self.unclaimed_starts.push(LogPosition::new(self.segment.number, start));
+        self.unclaimed.push(flight);
+    }
+
+    /// Takes the write with this index among those that nobody completes yet.
+    pub(crate) fn claim(&mut self, index: usize) -> Flight {
+        self.unclaimed_starts.remove(index);
+        self.unclaimed.remove(index)
+    }
+
+    /// A write is complete.
+    pub(crate) fn completed(&mut self, end: LogPosition, bytes: usize) {
+        self.stats.writes += 1;
+        self.stats.bytes += bytes as u64;
+        self.progress.complete(end);
+        self.advance();
+    }
+
+    /// Keeps a buffer for reuse.
+    pub(crate) fn recycle(&mut self, mut buffer: Buffer) {
+        let usual = (GROUP_BYTES..2 * GROUP_BYTES).contains(&buffer.capacity());
+        if usual && self.pool.len() < POOL_MAX {
+            buffer.clear();
+            self.pool.push(buffer);
+        }
+    }
+
+    /// Asks for everything up to `position` to be made durable.
+    pub(crate) fn demand(&mut self, position: LogPosition) {
+        if position > self.progress.durable().position {
+            let first = self.demand.map_or(position, |d| d.first.min(position));
+            let last = self.demand.map_or(position, |d| d.last.max(position));
+            self.demand = Some(Demand { first, last });
+        }
+    }
+
+    /// A sync starts; it will cover the place that is returned.
+    pub(crate) fn sync_begins(&mut self) -> Reach {
+        self.syncing = true;
+        self.progress.written()
+    }
+
+    /// The sync that covers `reach` succeeded.
+    pub(crate) fn synced(&mut self, reach: Reach) {
+        self.syncing = false;
+        self.stats.syncs += 1;
+        self.progress.synced(reach);
+        self.advance();
+    }
+
+    /// The first failure decides; it is never undone.
+    pub(crate) fn fail(&mut self, why: String) {
+        self.failure.get_or_insert(why);
+    }
+
+    /// Moves the visible stamp and the demand as far as the progress allows.
+    fn advance(&mut self) {
+        let durable = self.progress.durable().position;
+        let written = self.progress.written().position;
+        if let Some(demand) = self.demand
+            && demand.first <= durable
+        {
+            let rest = Demand { first: demand.last, ..demand };
+            self.demand = (demand.last > durable).then_some(rest);
+        }
+        if self.failure.is_some() {
+            return;
+        }
+        while let Some(mark) = self.marks.front() {
+            let reached = match mark.durability {
+                Durability::Sync => durable,
+                Durability::Buffered => written,
+            };
+            if mark.end > reached {
+                break;
+            }
+            self.visible = mark.stamp;
+            self.marks.pop_front();
+        }
+    }
+
+    /// Where the frame of a commit ends that is not visible yet.
+    pub(crate) fn end_of(&self, stamp: Versionstamp) -> Option<LogPosition> {
+        let index = self.marks.partition_point(|mark| mark.stamp < stamp);
+        self.marks.get(index).map(|mark| mark.end)
+    }
+
+    /// Whether an asynchronous commit needs a thread that acts for it.
+    pub(crate) fn needs_driver(&self) -> bool {
+        self.visible < self.kicked && self.view().is_some_and(|view| view.any(0).is_some())
+    }
+
+    /// Takes the wakers whose answer is known.
+    pub(crate) fn due_wakers(&mut self) -> Vec<Waker> {
+        let (failed, visible) = (self.failure.is_some(), self.visible);
+        let due = |(stamp, _): &mut (Versionstamp, Waker)| failed || *stamp <= visible;
+        self.wakers.extract_if(.., due).map(|(_, waker)| waker).collect()
+    }
+}
+
+impl Flight {
+    /// The ticket to complete, and what to report then.
+    pub(crate) fn take_off(self) -> (Ticket, LogPosition, usize) {
+        (self.ticket, self.end, self.bytes)
+    }
+}
+
+/// How large a segment must be for a commit of `payload` bytes behind `end`, and a block for the
+/// frame that closes the log.
+pub(crate) fn end_after(end: u64, payload: usize, block_bytes: u32) -> u64 {
+    let frame = (HEADER_BYTES + payload) as u64;
+    let closing = u64::from(block_bytes);
+    align_up(align_up(end, block_bytes) + frame, block_bytes) + closing
+}
+
+/// A frame that carries nothing but what is durable.
+pub(crate) fn mark_frame(state: &State, kind: u8) -> NewFrame<'static> {
+    debug_assert!(kind == BEACON || kind == END, "a mark is not a commit");
+    NewFrame {
+        kind,
+        stamp: state.last_appended,
+        clock_ms: state.last_clock_ms,
+        payload: &[],
+        durable: true,
+    }
+}
