@@ -18,6 +18,7 @@ pub mod name;
 pub mod random;
 pub mod real;
 pub mod region;
+pub mod sim;
 
 use std::any::Any;
 use std::fmt;

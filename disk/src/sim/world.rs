@@ -1,0 +1,352 @@
+//! Everything that a simulated machine holds, and the gate that every call passes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+
+use rustix::io::Errno;
+
+use super::dice::Dice;
+use super::directory::{Directory, NameChange};
+use super::error::{Arsenal, Failure, OpKind, stopped};
+use super::inode::{Inode, sectors};
+use super::rules::Rules;
+use super::trace::{Record, Trace};
+use crate::Name;
+
+pub(super) type InodeId = u64;
+
+/// How many removed files are remembered for the sake of rule C4.
+const GRAVES: usize = 4;
+
+/// A write that was submitted and not completed, or that the stop of the machine interrupted.
+#[derive(Clone)]
+pub(super) struct Flight {
+    pub(super) inode: InodeId,
+    pub(super) offset: u64,
+    pub(super) data: Vec<u8>,
+    pub(super) durable: bool,
+    /// What its completion gives, whatever else happens.
+    pub(super) failure: Option<Failure>,
+}
+
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) rules: Rules,
+    pub(super) dice: Dice,
+    pub(super) inodes: BTreeMap<InodeId, Inode>,
+    pub(super) next_inode: InodeId,
+    pub(super) directories: Vec<Directory>,
+    pub(super) flights: BTreeMap<u64, Flight>,
+    pub(super) next_ticket: u64,
+    /// Files that no name leads to and nobody has open; names of them may still be durable.
+    pub(super) nameless: Vec<InodeId>,
+    /// The remains of removed files, whose blocks may turn up elsewhere.
+    pub(super) graves: VecDeque<Inode>,
+    pub(super) life: u64,
+    pub(super) running: bool,
+    /// Whether it is settled what survived the stop.
+    pub(super) judged: bool,
+    pub(super) crash_at: Option<u64>,
+    pub(super) operations: u64,
+    pub(super) calls: u64,
+    pub(super) arsenal: Arsenal,
+    pub(super) space: Option<u64>,
+    pub(super) used: u64,
+    /// Whether some file shows writes that a failed sync has dropped.
+    pub(super) lossy: bool,
+    pub(super) trace: Trace,
+}
+
+/// What the gate says about a call.
+pub(super) struct Step {
+    /// The machine stops during this call.
+    pub(super) last: bool,
+    pub(super) failure: Option<Failure>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, rules: Rules) -> World {
+        let mut trace = Trace::default();
+        trace.mix(seed);
+        World {
+            rules,
+            dice: Dice::new(seed),
+            inodes: BTreeMap::new(),
+            next_inode: 1,
+            directories: vec![Directory::new("store".to_owned())],
+            flights: BTreeMap::new(),
+            next_ticket: 0,
+            nameless: Vec::new(),
+            graves: VecDeque::new(),
+            life: 0,
+            running: true,
+            judged: false,
+            crash_at: None,
+            operations: 0,
+            calls: 0,
+            arsenal: Arsenal::default(),
+            space: None,
+            used: 0,
+            lossy: false,
+            trace,
+        }
+    }
+
+    /// Whether handles of `life` still work.
+    pub(super) fn lives(&self, life: u64) -> bool {
+        self.running && self.life == life
+    }
+
+    /// Counts a call and decides its fate. A call of a life that is over changes nothing.
+    pub(super) fn enter(&mut self, life: u64, kind: OpKind) -> io::Result<Step> {
+        if !self.lives(life) {
+            return Err(stopped());
+        }
+        let call = self.calls;
+        self.calls += 1;
+        let operation = kind.mutates().then_some(self.operations);
+        self.operations += u64::from(operation.is_some());
+        let last = operation.is_some() && operation == self.crash_at;
+        let armed = self.arsenal.due(kind, operation, call);
+        let failure = armed.or_else(|| self.bad_luck(kind));
+        Ok(Step { last, failure })
+    }
+
+    /// The error that the rules draw for a call.
+    fn bad_luck(&mut self, kind: OpKind) -> Option<Failure> {
+        use OpKind::*;
+        let rules = self.rules;
+        let dice = &mut self.dice;
+        match kind {
+            Write => {
+                if dice.happens(rules.short_writes) {
+                    Some(Failure::Short)
+                } else if dice.happens(rules.interruptions) {
+                    Some(Failure::Interrupted)
+                } else {
+                    dice.happens(rules.write_errors).then_some(Failure::Io)
+                }
+            }
+            Submit | FreeBytes | Len | Lock => None,
+            Complete => dice.happens(rules.write_errors).then_some(Failure::Io),
+            SetLen | Allocate => dice.happens(rules.write_errors).then_some(Failure::Io),
+            Read => {
+                if dice.happens(rules.short_reads) {
+                    Some(Failure::Short)
+                } else if dice.happens(rules.interruptions) {
+                    Some(Failure::Interrupted)
+                } else {
+                    dice.happens(rules.read_errors).then_some(Failure::Io)
+                }
+            }
+            Sync => dice.happens(rules.sync_errors).then_some(Failure::Io),
+            List | Create | Open | Rename | Remove | SyncDir | CreateDirectory | Link | Map => {
+                dice.happens(rules.metadata_errors).then_some(Failure::Io)
+            }
+        }
+    }
+
+    /// The machine stops; what survives is settled later.
+    pub(super) fn stop(&mut self) {
+        self.running = false;
+        self.judged = false;
+    }
+
+    /// Adds a call to the trace and hands its result through.
+    pub(super) fn record(
+        &mut self,
+        kind: OpKind,
+        name: Option<Name>,
+        (offset, len): (u64, u64),
+        outcome: Result<u64, &io::Error>,
+    ) {
+        let operation = self.operations - u64::from(kind.mutates());
+        let outcome = outcome.map_err(|e| e.raw_os_error().unwrap_or(-1));
+        self.trace.record(Record { operation, kind, name, offset, len, outcome });
+    }
+
+    /// A call that happens entirely or not at all: everything but reads and writes of data.
+    pub(super) fn whole<T>(
+        &mut self,
+        life: u64,
+        kind: OpKind,
+        name: Option<Name>,
+        range: (u64, u64),
+        effect: impl FnOnce(&mut World) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let step = self.enter(life, kind)?;
+        let result = match step.failure {
+            _ if step.last => {
+                // What a synchronisation has reached by now, the crash decides; anything
+                // else becomes pending, so that the crash decides about it, too.
+                let syncs = matches!(kind, OpKind::Sync | OpKind::SyncDir);
+                if self.rules.inside && !syncs {
+                    // An operation that would have failed changes nothing either way.
+                    drop(effect(self));
+                }
+                self.stop();
+                Err(stopped())
+            }
+            Some(failure) => Err(failure.into()),
+            None => effect(self),
+        };
+        self.record(kind, name, range, result.as_ref().map(|_| 0));
+        result
+    }
+
+    pub(super) fn inode(&mut self, id: InodeId) -> &mut Inode {
+        self.inodes.get_mut(&id).expect("an open or named file exists")
+    }
+
+    pub(super) fn add_inode(&mut self, inode: Inode) -> InodeId {
+        let id = self.next_inode;
+        self.next_inode += 1;
+        self.inodes.insert(id, inode);
+        id
+    }
+
+    pub(super) fn find(&self, directory: usize, name: Name) -> io::Result<InodeId> {
+        self.directories[directory].names.get(&name).copied().ok_or_else(|| Errno::NOENT.into())
+    }
+
+    /// Creates an empty file and its name, both pending.
+    pub(super) fn create(&mut self, directory: usize, name: Name) -> io::Result<InodeId> {
+        let taken = self.directories[directory].names.contains_key(&name);
+        if taken || self.directories[directory].blocked(name) {
+            return Err(Errno::EXIST.into());
+        }
+        let id = self.add_inode(Inode::default());
+        self.inode(id).links = 1;
+        self.directories[directory].names.insert(name, id);
+        self.directories[directory].pending.push(NameChange::Add(name, id));
+        Ok(id)
+    }
+
+    pub(super) fn rename(&mut self, directory: usize, from: Name, to: Name) -> io::Result<()> {
+        let id = self.find(directory, from)?;
+        let here = &mut self.directories[directory];
+        if here.blocked(to) {
+            return Err(Errno::ISDIR.into());
+        }
+        if here.names.get(&to) == Some(&id) {
+            return Ok(()); // POSIX: two names of one file stay as they are.
+        }
+        here.names.remove(&from);
+        let replaced = here.names.insert(to, id);
+        here.pending.push(NameChange::Rename(from, to, id));
+        if let Some(old) = replaced {
+            self.unlink(old);
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, directory: usize, name: Name) -> io::Result<()> {
+        let id = self.find(directory, name)?;
+        self.directories[directory].names.remove(&name);
+        self.directories[directory].pending.push(NameChange::Remove(name, id));
+        self.unlink(id);
+        Ok(())
+    }
+
+    pub(super) fn link(&mut self, from: usize, name: Name, to: usize) -> io::Result<()> {
+        let id = self.find(from, name)?;
+        let target = &mut self.directories[to];
+        if target.names.contains_key(&name) || target.blocked(name) {
+            return Err(Errno::EXIST.into());
+        }
+        target.names.insert(name, id);
+        target.pending.push(NameChange::Add(name, id));
+        self.inode(id).links += 1;
+        Ok(())
+    }
+
+    fn unlink(&mut self, id: InodeId) {
+        self.inode(id).links -= 1;
+        self.free_if_unused(id);
+    }
+
+    /// Gives back the space of a file that nobody can reach any more. The file itself is kept as
+    /// long as a crash may bring back a name of it.
+    pub(super) fn free_if_unused(&mut self, id: InodeId) {
+        let inode = self.inode(id);
+        if inode.links == 0 && inode.handles == 0 {
+            let freed = std::mem::take(&mut inode.charged);
+            self.used -= freed;
+            self.nameless.push(id);
+        }
+    }
+
+    pub(super) fn sync_dir(&mut self, directory: usize) {
+        self.directories[directory].settle();
+        self.bury();
+    }
+
+    /// Forgets the files that no crash can bring back, but for the content of their blocks.
+    pub(super) fn bury(&mut self) {
+        for id in std::mem::take(&mut self.nameless) {
+            let named = self.directories.iter().any(|directory| {
+                directory.durable.values().any(|of| *of == id)
+                    || directory.pending.iter().any(|change| match change {
+                        NameChange::Add(_, of)
+                        | NameChange::Remove(_, of)
+                        | NameChange::Rename(_, _, of) => *of == id,
+                    })
+            });
+            if named {
+                self.nameless.push(id);
+            } else if let Some(inode) = self.inodes.remove(&id) {
+                self.flights.retain(|_, flight| flight.inode != id);
+                self.grave(inode);
+            }
+        }
+    }
+
+    pub(super) fn grave(&mut self, inode: Inode) {
+        if !inode.pages.is_empty() {
+            self.graves.push_back(inode);
+        }
+        if self.graves.len() > GRAVES {
+            self.graves.pop_front();
+        }
+    }
+
+    pub(super) fn free(&self) -> u64 {
+        self.space.map_or(u64::MAX / 2, |space| space.saturating_sub(self.used))
+    }
+
+    /// Reserves space so that the file reaches up to `end`, and returns how far it does reach.
+    pub(super) fn reserve(&mut self, id: InodeId, end: u64) -> u64 {
+        let free = self.free();
+        let inode = self.inode(id);
+        let more = end.saturating_sub(inode.charged).min(free);
+        inode.charged += more;
+        let reached = inode.charged;
+        self.used += more;
+        reached
+    }
+
+    /// A dropped page leaves the cache at a moment of its own choosing.
+    pub(super) fn maybe_evict(&mut self, id: InodeId) {
+        if self.lossy && self.inode(id).is_lossy() && self.dice.below(8) == 0 {
+            self.inode(id).evict();
+        }
+    }
+
+    /// Counts what a crash would decide about.
+    pub(super) fn pending(&self) -> usize {
+        let files: usize = self.inodes.values().map(Inode::pending).sum();
+        let names: usize = self.directories.iter().map(|d| d.pending.len()).sum();
+        let mut lens: BTreeMap<InodeId, u64> = BTreeMap::new();
+        let mut in_flight = 0;
+        for flight in self.flights.values() {
+            let len = lens.entry(flight.inode).or_insert_with(|| self.inodes[&flight.inode].len);
+            let end = flight.offset + flight.data.len() as u64;
+            in_flight += sectors(flight.offset, flight.data.len()).count();
+            if end > *len {
+                *len = end;
+                in_flight += 1;
+            }
+        }
+        files + names + in_flight
+    }
+}
