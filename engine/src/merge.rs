@@ -1,0 +1,252 @@
+//! One ordered walk over many sources, in both directions.
+//!
+//! A [`Source`] gives one entry per key: the newest at or below the stamp of the read, tombstones
+//! included. [`Merge`] gives, for each key, the entry with the highest stamp among its sources,
+//! unless it is a deletion or hidden. [`MergeVersions`] gives everything, for flush and compaction.
+//!
+//! Invariants of a [`Merge`] that looks forward (mirrored when it looks backward):
+//!
+//! 1. Every source stands at its first entry that is not before the current key, or at its end.
+//!    So a change of direction is one step of each source, and needs no copy of the key.
+//! 2. `order` lists the sources that stand at an entry, sorted by key, then newest first. The
+//!    winner is the first. As long as it stays before the runner-up, a step costs the winner's own
+//!    step and one comparison with the runner-up; a merge of one source compares nothing.
+//!
+//! After an error, a merge is empty for good: whoever got the error must not take the silence
+//! that follows for the end of the data.
+
+mod versions;
+
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+use icecore_model::{Change, Entry, RangeSet, Timestamp, Versionstamp};
+
+pub(crate) use versions::{MergeVersions, VersionSource};
+
+/// A cursor over one source: at most one entry per key, in the order of keys.
+///
+/// It stands at an entry, or at an end, where [`Source::entry`] is `None`. From an end it is moved
+/// by a seek only.
+pub(crate) trait Source {
+    /// Why a move failed. The source is not used any more then.
+    type Error;
+
+    /// Moves to the first entry.
+    fn seek_first(&mut self) -> Result<(), Self::Error>;
+    /// Moves to the last entry.
+    fn seek_last(&mut self) -> Result<(), Self::Error>;
+    /// Moves to the first entry at or after `key`.
+    fn seek(&mut self, key: &[u8]) -> Result<(), Self::Error>;
+    /// Moves to the last entry before `key`.
+    fn seek_before(&mut self, key: &[u8]) -> Result<(), Self::Error>;
+    /// Moves to the next entry, from an entry.
+    fn next(&mut self) -> Result<(), Self::Error>;
+    /// Moves to the previous entry, from an entry.
+    fn prev(&mut self) -> Result<(), Self::Error>;
+    /// The entry that the cursor stands at. Cheap: it is called for every comparison.
+    fn entry(&self) -> Option<Entry<'_>>;
+    /// A handle on the value of that entry; empty for a deletion.
+    fn value_bytes(&self) -> Bytes;
+}
+
+/// Whether a reader at `at` and `now` must not see `entry`: a range tombstone of one of `ranges`
+/// deleted it later, or it has expired. Within a commit, points win over ranges.
+pub(crate) fn hides<'r>(
+    entry: &Entry<'_>,
+    ranges: impl IntoIterator<Item = &'r RangeSet>,
+    at: Versionstamp,
+    now: Option<Timestamp>,
+) -> bool {
+    let expired = match entry.change {
+        Change::Put { expires_at: Some(moment), .. } => now.is_some_and(|now| moment <= now),
+        _ => false,
+    };
+    let deleted = |set: &RangeSet| set.covering(entry.key, at).is_some_and(|s| s > entry.stamp);
+    expired || ranges.into_iter().any(deleted)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    Backward,
+}
+
+/// The newest entries of all sources that are neither deleted nor hidden.
+///
+/// Before the first seek it stands before its first entry.
+#[derive(Debug)]
+pub(crate) struct Merge<S, H> {
+    sources: Vec<S>,
+    hidden: H,
+    direction: Direction,
+    order: Vec<usize>,
+    failed: bool,
+}
+
+impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
+    /// Merges `sources`, which stand at no entry yet. `hidden` says of the newest entry of a key
+    /// whether the reader must not see it, as [`hides`] does; deletions are hidden anyway.
+    pub(crate) fn new(sources: Vec<S>, hidden: H) -> Merge<S, H> {
+        let order = Vec::with_capacity(sources.len());
+        Merge { sources, hidden, direction: Direction::Backward, order, failed: false }
+    }
+
+    /// Moves to the first entry.
+    pub(crate) fn seek_first(&mut self) -> Result<(), S::Error> {
+        self.reposition(Direction::Forward, S::seek_first)
+    }
+
+    /// Moves to the last entry.
+    pub(crate) fn seek_last(&mut self) -> Result<(), S::Error> {
+        self.reposition(Direction::Backward, S::seek_last)
+    }
+
+    /// Moves to the first entry at or after `key`.
+    pub(crate) fn seek(&mut self, key: &[u8]) -> Result<(), S::Error> {
+        self.reposition(Direction::Forward, |source| source.seek(key))
+    }
+
+    /// Moves to the last entry before `key`.
+    pub(crate) fn seek_before(&mut self, key: &[u8]) -> Result<(), S::Error> {
+        self.reposition(Direction::Backward, |source| source.seek_before(key))
+    }
+
+    /// Moves to the next entry; from before the first entry to the first.
+    pub(crate) fn next(&mut self) -> Result<(), S::Error> {
+        if self.direction == Direction::Forward {
+            return self.guarded(|merge| merge.step().and_then(|()| merge.skip_hidden()));
+        }
+        self.reposition(Direction::Forward, |source| match source.entry() {
+            Some(_) => source.next(),
+            None => source.seek_first(),
+        })
+    }
+
+    /// Moves to the previous entry; from behind the last entry to the last.
+    pub(crate) fn prev(&mut self) -> Result<(), S::Error> {
+        if self.direction == Direction::Backward {
+            return self.guarded(|merge| merge.step().and_then(|()| merge.skip_hidden()));
+        }
+        self.reposition(Direction::Backward, |source| match source.entry() {
+            Some(_) => source.prev(),
+            None => source.seek_last(),
+        })
+    }
+
+    /// The entry that the merge stands at: never a deletion.
+    #[inline]
+    pub(crate) fn entry(&self) -> Option<Entry<'_>> {
+        self.sources[*self.order.first()?].entry()
+    }
+
+    /// A handle on the value of that entry.
+    pub(crate) fn value_bytes(&self) -> Option<Bytes> {
+        Some(self.sources[*self.order.first()?].value_bytes())
+    }
+
+    /// Does nothing after an error, and makes the first one the last.
+    #[inline]
+    fn guarded(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<(), S::Error>,
+    ) -> Result<(), S::Error> {
+        if self.failed {
+            return Ok(());
+        }
+        body(self).inspect_err(|_| {
+            self.failed = true;
+            self.order.clear();
+        })
+    }
+
+    /// Moves every source, then looks in `direction`.
+    fn reposition(
+        &mut self,
+        direction: Direction,
+        mut place: impl FnMut(&mut S) -> Result<(), S::Error>,
+    ) -> Result<(), S::Error> {
+        self.guarded(|merge| {
+            merge.direction = direction;
+            merge.sources.iter_mut().try_for_each(&mut place)?;
+            let (sources, order) = (&merge.sources, &mut merge.order);
+            order.clear();
+            order.extend((0..sources.len()).filter(|index| sources[*index].entry().is_some()));
+            order.sort_unstable_by(|a, b| rank(sources, direction, *a, *b));
+            merge.skip_hidden()
+        })
+    }
+
+    /// Leaves keys whose newest entry the reader must not see.
+    fn skip_hidden(&mut self) -> Result<(), S::Error> {
+        while let Some(entry) = self.entry() {
+            if entry.change != Change::Delete && !(self.hidden)(&entry) {
+                break;
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the current key: every source that stands at it moves on.
+    fn step(&mut self) -> Result<(), S::Error> {
+        // The older entries of the key first, as the winner holds it.
+        while self.order.len() > 1 && self.runner_up_ties() {
+            self.advance(1)?;
+        }
+        if !self.order.is_empty() {
+            self.advance(0)?;
+        }
+        Ok(())
+    }
+
+    fn runner_up_ties(&self) -> bool {
+        let key = |place: usize| self.sources[self.order[place]].entry().map(|entry| entry.key);
+        key(0) == key(1)
+    }
+
+    /// Moves the source at `place` of the order, and finds its place again behind that.
+    #[inline]
+    fn advance(&mut self, place: usize) -> Result<(), S::Error> {
+        let source = &mut self.sources[self.order[place]];
+        match self.direction {
+            Direction::Forward => source.next()?,
+            Direction::Backward => source.prev()?,
+        }
+        if source.entry().is_none() {
+            self.order.remove(place);
+            return Ok(());
+        }
+        let (sources, direction) = (&self.sources, self.direction);
+        settle(&mut self.order[place..], |a, b| rank(sources, direction, a, b));
+        Ok(())
+    }
+}
+
+/// Which of two sources that stand at entries comes first: by key, then newest first, then in the
+/// order in which they were given.
+#[inline]
+fn rank<S: Source>(sources: &[S], direction: Direction, a: usize, b: usize) -> Ordering {
+    let (Some(left), Some(right)) = (sources[a].entry(), sources[b].entry()) else {
+        unreachable!("a source in the order stands at an entry")
+    };
+    let by_key = match direction {
+        Direction::Forward => left.key.cmp(right.key),
+        Direction::Backward => right.key.cmp(left.key),
+    };
+    by_key.then(right.stamp.cmp(&left.stamp)).then(a.cmp(&b))
+}
+
+/// Moves the first of `order` to its place among the others, which are sorted.
+#[inline]
+fn settle(order: &mut [usize], rank: impl Fn(usize, usize) -> Ordering) {
+    let Some((&first, rest)) = order.split_first() else { return };
+    if rest.first().is_none_or(|&runner_up| rank(first, runner_up).is_lt()) {
+        return;
+    }
+    let place = 1 + rest[1..].partition_point(|&other| rank(other, first).is_lt());
+    order[..=place].rotate_left(1);
+}
+
+#[cfg(test)]
+mod tests;
