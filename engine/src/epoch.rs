@@ -7,9 +7,12 @@
 //! 1. loads the visible stamp, as a lower bound of the one it is going to use;
 //! 2. claims a free slot by writing this bound into it: its presence;
 //! 3. copies the epoch into the slot;
-//! 4. loads the view;
-//! 5. loads the visible stamp, at which it is going to read;
-//! 6. checks that the view is still current, and otherwise goes on at 3.
+//! 4. loads the visible stamp again, at which it is going to read;
+//! 5. loads the view.
+//!
+//! The stamp comes before the view, so a publication in between does no harm: a later view holds
+//! every commit of an earlier one. In the opposite order the reader would have to check afterwards
+//! that its view is still current, and to begin again if not.
 //!
 //! A publisher ([`Published::publish`]) replaces the view, then advances the epoch, and tags the
 //! old view with the epoch that ended. The floor ([`Published::floor`]) is the visible stamp, read
@@ -22,22 +25,22 @@
 //! Invariants. Loads and stores of slots, view and visible stamp are `SeqCst`, so that they have
 //! one order, in which "before" is meant here.
 //!
-//! 1. *A view holds every commit up to the stamp that it is pinned with.* A commit that is visible
-//!    at 5 but missing from the view of 4 lies in a later view, which was published before 5, so 6
-//!    sees another pointer. (No later view can have the address of the one from 4: see 2.)
+//! 1. *A view holds every commit up to the stamp that it is pinned with.* The view that holds a
+//!    commit was published before the commit became visible, therefore before 4 saw it, and 5 loads
+//!    this view or a later one.
 //! 2. *No pinned view is dropped.* A view is dropped when every claimed slot shows an epoch greater
-//!    than its tag, looked at after the view was replaced. If the slot was seen free, or claimed by an
-//!    earlier reader, it was claimed later, and 4 loads a later view. If it was seen with an epoch
+//!    than its tag, looked at after the view was replaced. If the slot was seen free, or claimed by
+//!    an earlier reader, it was claimed later, and 5 loads a later view. If it was seen with an epoch
 //!    greater than the tag, the reader did 3 after the epoch had advanced, therefore after the view
-//!    was replaced, and 4 loads a later view. Between 2 and 3 the slot shows the epoch of an earlier
+//!    was replaced, and 5 loads a later view. Between 2 and 3 the slot shows the epoch of an earlier
 //!    reader, which is not greater than the one that is going to be copied, because epochs do not
 //!    go back and the claim synchronises with the earlier reader's release: that only delays.
 //! 3. *Every pinned stamp, now and later, is at least any floor that was returned before the pin is
 //!    released.* If the floor saw the slot claimed, it was lowered to the bound from 1, which is
-//!    not above the stamp of 5. If it saw the slot free, it was claimed later, so 5 comes after
+//!    not above the stamp of 4. If it saw the slot free, it was claimed later, so 4 comes after
 //!    the floor's load of the visible stamp and gives at least as much.
-//! 4. *Nobody waits for a reader, and a reader waits for nobody* but, when it finds no free slot
-//!    or meets [`ATTEMPTS_MAX`] publications in a row, for the short mutex of [`Published::hold`].
+//! 4. *Nobody waits for a reader, and a reader waits for nobody* but, when it finds no free slot,
+//!    for the short mutex of [`Published::hold`].
 //!
 //! A pin is short (a point read, a step of a scan): it delays the reclamation of views. Whoever
 //! lives longer holds ([`Published::hold`]): an ordinary reference, and a stamp in a multiset.
@@ -56,10 +59,6 @@ use crate::sync::{AtomicPtr, AtomicU64, Mutex, Ordering, lock, thread_number, to
 /// Pins at the same time without a lock. More than the cores of most machines, few enough that
 /// scanning them is nothing beside a flush.
 const SLOTS: usize = if cfg!(loom) { 2 } else { 64 };
-
-/// Publications that a reader may meet in a row before it takes the lock. Views change a few times
-/// a second, so a second one within a pin is rare already.
-const ATTEMPTS_MAX: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// The stamp of a slot without a reader: it lowers no floor.
 const FREE: u64 = u64::MAX;
@@ -129,8 +128,8 @@ impl<V: Send + Sync> Published<V> {
 
     /// The current view and a stamp up to which it holds every commit, for one short read.
     ///
-    /// `visible` is called two or more times, without any lock or (see the header) under a mutex
-    /// of this type, which it must therefore not use; it is to be one `SeqCst` load.
+    /// `visible` is one `SeqCst` load. It is called more than once, and under a mutex of this type
+    /// when no slot is free.
     #[inline]
     pub(crate) fn pin(&self, visible: impl Fn() -> Versionstamp) -> Pinned<'_, V> {
         self.pin_in_slot(&visible).unwrap_or_else(|| self.pin_by_hold(&visible))
@@ -139,16 +138,10 @@ impl<V: Send + Sync> Published<V> {
     #[inline]
     fn pin_in_slot(&self, visible: &impl Fn() -> Versionstamp) -> Option<Pinned<'_, V>> {
         let claim = self.claim(visible())?;
-        for _ in 0..ATTEMPTS_MAX {
-            claim.0.epoch.store(self.epoch.load(Ordering::SeqCst), Ordering::SeqCst);
-            let view = self.view.load(Ordering::SeqCst);
-            let at = visible();
-            if self.view.load(Ordering::SeqCst) == view {
-                let view = NonNull::new(view).expect("a view is never null");
-                return Some(Pinned { view, at, _presence: Presence::Slot(claim) });
-            }
-        }
-        None
+        claim.0.epoch.store(self.epoch.load(Ordering::SeqCst), Ordering::SeqCst);
+        let at = visible();
+        let view = NonNull::new(self.view.load(Ordering::SeqCst)).expect("a view is never null");
+        Some(Pinned { view, at, _presence: Presence::Slot(claim) })
     }
 
     #[cold]
@@ -158,7 +151,7 @@ impl<V: Send + Sync> Published<V> {
         Pinned { view: pointer, at: held.at(), _presence: Presence::Hold(view, held) }
     }
 
-    /// Claims a free slot, preferably the one that this thread used last.
+    /// Claims a free slot, preferably this thread's own.
     #[inline]
     fn claim(&self, bound: Versionstamp) -> Option<Claim<'_>> {
         // The bound of a claimed slot must differ from that of a free one; lower is always right.
