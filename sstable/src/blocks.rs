@@ -1,0 +1,137 @@
+//! Verified bodies of blocks.
+//!
+//! Invariants:
+//! 1. No body leaves here that was not verified since the table was opened; in
+//!    [`ReadMode::MmapStrict`] and [`ReadMode::Read`] what was verified is the very copy that leaves.
+//! 2. A bit of `verified` is set only after its block was verified. Setting it twice, or reading a
+//!    stale zero, costs a second verification and nothing else, so the bits need no ordering.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::cache::{BlockCache, BlockKey};
+use crate::error::Error;
+use crate::format::{Handle, Kind, Sealed, TRAILER_BYTES};
+use crate::options::{Compression, ReadMode};
+use crate::source::{Source, Stored};
+
+const BITS: usize = u64::BITS as usize;
+
+/// The blocks of one table.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    pub(crate) source: Source,
+    cache: Arc<BlockCache>,
+    owner: u64,
+    /// One bit for each data block; used only with [`ReadMode::Mmap`].
+    verified: Box<[AtomicU64]>,
+}
+
+/// The body of a data block.
+#[derive(Debug)]
+pub(crate) enum Body<'a> {
+    /// In the mapping of the file, where it starts at the block's offset.
+    InPlace(&'a [u8]),
+    /// A copy, or decompressed.
+    Owned(Bytes),
+}
+
+impl std::ops::Deref for Body<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Body::InPlace(bytes) => bytes,
+            Body::Owned(bytes) => bytes,
+        }
+    }
+}
+
+impl Blocks {
+    pub(crate) fn new(source: Source, cache: Arc<BlockCache>, count: usize) -> Blocks {
+        let verified = (0..count.div_ceil(BITS)).map(|_| AtomicU64::new(0)).collect();
+        Blocks { owner: cache.owner(), source, cache, verified }
+    }
+
+    /// The body of the data block `ordinal`.
+    #[inline]
+    pub(crate) fn data(&self, ordinal: usize, handle: Handle) -> Result<Body<'_>, Error> {
+        let in_place = self.source.mode() == ReadMode::Mmap;
+        if in_place && let Stored::Mapped(bytes) = self.source.read(handle)? {
+            let sealed = self.verify_once(bytes, ordinal, handle)?;
+            if sealed.compression == Compression::None {
+                return Ok(Body::InPlace(sealed.stored));
+            }
+        }
+        self.owned(handle).map(Body::Owned)
+    }
+
+    #[inline]
+    fn verify_once<'a>(
+        &self,
+        bytes: &'a [u8],
+        ordinal: usize,
+        handle: Handle,
+    ) -> Result<Sealed<'a>, Error> {
+        let (file, bit) = (self.source.file, 1 << (ordinal % BITS));
+        let word = &self.verified[ordinal / BITS];
+        if word.load(Ordering::Relaxed) & bit != 0 {
+            return Sealed::verified_before(bytes, file, handle.offset);
+        }
+        let sealed = Sealed::verify(bytes, file, handle.offset, Kind::Data)?;
+        // A page that cannot be read may look like any bytes: the fault is the better answer.
+        self.source.check(handle)?;
+        word.fetch_or(bit, Ordering::Relaxed);
+        Ok(sealed)
+    }
+
+    /// A copy of the body, from the cache or from the file.
+    fn owned(&self, handle: Handle) -> Result<Bytes, Error> {
+        let key = BlockKey { owner: self.owner, offset: handle.offset };
+        if let Some(body) = self.cache.get(key) {
+            return Ok(body);
+        }
+        let (body, compression) = read_block(&self.source, handle, Kind::Data)?;
+        if compression == Compression::Lz4 || self.source.mode() == ReadMode::Read {
+            self.cache.insert(key, body.clone());
+        }
+        Ok(body)
+    }
+
+    /// As [`Blocks::data`], but the body stays readable without a borrow. Says, too, whether it
+    /// lies in the mapping.
+    pub(crate) fn pinned(&self, ordinal: usize, handle: Handle) -> Result<(Bytes, bool), Error> {
+        match self.data(ordinal, handle)? {
+            Body::Owned(body) => Ok((body, false)),
+            Body::InPlace(body) => {
+                let end = handle.offset + body.len() as u64;
+                Ok((self.source.pin(handle.offset..end)?, true))
+            }
+        }
+    }
+}
+
+/// Reads and verifies a block of any kind, past the cache.
+pub(crate) fn read_block(
+    source: &Source,
+    handle: Handle,
+    kind: Kind,
+) -> Result<(Bytes, Compression), Error> {
+    let stored = source.read(handle)?;
+    let sealed = Sealed::verify(&stored, source.file, handle.offset, kind);
+    source.check(handle)?;
+    let sealed = sealed?;
+    let body = match (sealed.compression, &stored) {
+        (Compression::Lz4, _) => Bytes::from(sealed.unpack(source.file, handle.offset)?),
+        (Compression::None, Stored::Owned(bytes)) => bytes.slice(..bytes.len() - TRAILER_BYTES),
+        (Compression::None, Stored::Mapped(bytes)) => {
+            let end = handle.offset + (bytes.len() - TRAILER_BYTES) as u64;
+            source.pin(handle.offset..end)?
+        }
+    };
+    source.check(handle)?;
+    Ok((body, sealed.compression))
+}

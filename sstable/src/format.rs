@@ -1,0 +1,314 @@
+//! The bytes of a table: the grammar, the trailer of every block, and the footer.
+//!
+//! ```text
+//! table      := data* ranges? filter? index properties footer      no gaps anywhere
+//! block      := stored trailer
+//! stored     := body                            compression 0
+//!             | body length (u32) LZ4 of body   compression 1
+//!
+//! trailer, 8 bytes
+//! offset size
+//!      0    1  kind: 1 data, 2 ranges, 3 filter, 4 index, 5 properties
+//!      1    1  compression: 0 none, 1 LZ4
+//!      2    1  transform: 0
+//!      3    1  zero
+//!      4    4  checksum: CRC-32 of the block's offset in the file (u64), of what is stored and of
+//!              the four bytes above
+//!
+//! footer, 120 bytes, the last ones of the file
+//! offset size
+//!      0   16  database id that the table was born under
+//!     16    8  table number
+//!     24   16  ranges block: offset, length with its trailer; both 0 when there is none
+//!     40   16  filter block: likewise
+//!     56   16  index block: offset, length
+//!     72   16  properties block: offset, length
+//!     88    8  XXH3-64 of everything before the footer
+//!     96    8  length of the file
+//!    104    4  checksum: CRC-32 of the other 116 bytes of the footer
+//!    108    4  format version: 1
+//!    112    8  magic: "ICETABLE"
+//! ```
+//!
+//! All fixed-size numbers are little-endian. The bodies have their homes in [`crate::block`],
+//! [`crate::ranges`], [`crate::filter`], [`crate::index`] and [`crate::summary`].
+//!
+//! A block is valid if and only if its checksum agrees, its kind is the one that its place asks
+//! for, and compression, transform and zero are as above. A footer is valid if and only if magic
+//! and checksum agree, the length is that of the file, and the blocks that it names follow one
+//! another in this order and end where it begins. The length of the footer and the places of
+//! checksum, version and magic are the same in every version, so that damage to the version can be
+//! told from a newer format.
+//!
+//! The offset in a block's checksum makes two blocks that were swapped, or read from a wrong place,
+//! invalid where they lie.
+
+use icecore_disk::Name;
+use icecore_model::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use icecore_model::{DatabaseId, Malformed, Reader};
+
+use crate::error::Error;
+use crate::options::Compression;
+
+pub(crate) const TRAILER_BYTES: usize = 8;
+pub(crate) const FOOTER_BYTES: usize = 120;
+
+const MAGIC: [u8; 8] = *b"ICETABLE";
+const VERSION: u32 = 1;
+const CHECKSUM_AT: usize = 104;
+const VERSION_AT: usize = 108;
+const MAGIC_AT: usize = 112;
+
+const COMPRESSION_NONE: u8 = 0;
+const COMPRESSION_LZ4: u8 = 1;
+
+/// The most bytes that a compressed block may claim to unpack to: the largest entry and a block
+/// full of others.
+pub(crate) const BODY_BYTES_MAX: usize = 80 << 20;
+
+/// The largest value of [`crate::TableOptions::block_bytes`] that is obeyed.
+pub(crate) const BLOCK_BYTES_MAX: usize = 1 << 20;
+
+const _: () = assert!(KEY_BYTES_MAX + VALUE_BYTES_MAX + 2 * BLOCK_BYTES_MAX < BODY_BYTES_MAX);
+const _: () = assert!(BODY_BYTES_MAX < u32::MAX as usize);
+
+/// LZ4 turns one byte into at most this many.
+const LZ4_EXPANSION_MAX: usize = 255;
+
+/// What a block holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Data = 1,
+    Ranges = 2,
+    Filter = 3,
+    Index = 4,
+    Properties = 5,
+}
+
+/// Where a block lies, its trailer included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Handle {
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Handle {
+    /// The first byte after the block; `None` beyond all numbers.
+    pub(crate) fn end(self) -> Option<u64> {
+        self.offset.checked_add(self.bytes)
+    }
+}
+
+/// Appends the trailer to what is stored at the end of `out`, from `start` on.
+pub(crate) fn seal(
+    out: &mut Vec<u8>,
+    start: usize,
+    offset: u64,
+    kind: Kind,
+    compression: Compression,
+) {
+    let compression = match compression {
+        Compression::None => COMPRESSION_NONE,
+        Compression::Lz4 => COMPRESSION_LZ4,
+    };
+    out.extend_from_slice(&[kind as u8, compression, 0, 0]);
+    let checksum = block_checksum(offset, &out[start..]);
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+fn block_checksum(offset: u64, stored_and_tags: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&offset.to_le_bytes());
+    crc.update(stored_and_tags);
+    crc.finalize()
+}
+
+/// A block without its trailer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sealed<'a> {
+    pub(crate) stored: &'a [u8],
+    pub(crate) compression: Compression,
+}
+
+impl<'a> Sealed<'a> {
+    /// Verifies the block `bytes`, trailer included, that lies at `offset` and must be a `kind`.
+    pub(crate) fn verify(
+        bytes: &'a [u8],
+        file: Name,
+        offset: u64,
+        kind: Kind,
+    ) -> Result<Sealed<'a>, Error> {
+        let (stored, trailer) = bytes
+            .split_last_chunk::<TRAILER_BYTES>()
+            .ok_or_else(|| Error::corrupt(file, offset, "a block shorter than its trailer"))?;
+        let [found_kind, compression, transform, zero, checksum @ ..] = *trailer;
+        let covered = &bytes[..bytes.len() - checksum.len()];
+        if block_checksum(offset, covered) != u32::from_le_bytes(checksum) {
+            return Err(Error::corrupt(file, offset, "the checksum of a block"));
+        }
+        if !(Kind::Data as u8..=Kind::Properties as u8).contains(&found_kind) {
+            return Err(Error::unknown(file, format!("block kind {found_kind}")));
+        }
+        if found_kind != kind as u8 {
+            return Err(Error::corrupt(file, offset, "a block of another kind"));
+        }
+        if transform != 0 || zero != 0 {
+            return Err(Error::unknown(file, format!("block transform {transform}, {zero}")));
+        }
+        Ok(Sealed { stored, compression: known_compression(compression, file)? })
+    }
+
+    /// Takes the block apart without verifying it again.
+    pub(crate) fn verified_before(
+        bytes: &'a [u8],
+        file: Name,
+        offset: u64,
+    ) -> Result<Sealed<'a>, Error> {
+        let (stored, trailer) = bytes
+            .split_last_chunk::<TRAILER_BYTES>()
+            .ok_or_else(|| Error::corrupt(file, offset, "a block shorter than its trailer"))?;
+        Ok(Sealed { stored, compression: known_compression(trailer[1], file)? })
+    }
+
+    /// The body, as it was before it was compressed with LZ4.
+    pub(crate) fn unpack(&self, file: Name, offset: u64) -> Result<Vec<u8>, Error> {
+        let corrupt = |what| Error::corrupt(file, offset, what);
+        let (length, packed) =
+            self.stored.split_first_chunk::<4>().ok_or_else(|| corrupt("a packed length"))?;
+        let length =
+            usize::try_from(u32::from_le_bytes(*length)).map_err(|_| corrupt("a packed length"))?;
+        let possible = packed.len().saturating_mul(LZ4_EXPANSION_MAX);
+        if length > BODY_BYTES_MAX || length > possible {
+            return Err(corrupt("a packed length"));
+        }
+        let mut body = vec![0; length];
+        match lz4_flex::block::decompress_into(packed, &mut body) {
+            Ok(unpacked) if unpacked == length => Ok(body),
+            Ok(_) | Err(_) => Err(corrupt("LZ4")),
+        }
+    }
+}
+
+fn known_compression(code: u8, file: Name) -> Result<Compression, Error> {
+    match code {
+        COMPRESSION_NONE => Ok(Compression::None),
+        COMPRESSION_LZ4 => Ok(Compression::Lz4),
+        _ => Err(Error::unknown(file, format!("block compression {code}"))),
+    }
+}
+
+/// The end of every table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Footer {
+    pub(crate) database: DatabaseId,
+    pub(crate) number: u64,
+    pub(crate) ranges: Option<Handle>,
+    pub(crate) filter: Option<Handle>,
+    pub(crate) index: Handle,
+    pub(crate) properties: Handle,
+    /// Of everything before the footer.
+    pub(crate) hash: u64,
+    /// The length of the file.
+    pub(crate) bytes: u64,
+}
+
+impl Footer {
+    /// Where the data blocks end.
+    pub(crate) fn data_end(&self) -> u64 {
+        self.ranges.or(self.filter).unwrap_or(self.index).offset
+    }
+
+    pub(crate) fn encode(&self) -> [u8; FOOTER_BYTES] {
+        let mut out = Vec::with_capacity(FOOTER_BYTES);
+        out.extend_from_slice(&self.database.0);
+        out.extend_from_slice(&self.number.to_le_bytes());
+        let handles = [
+            self.ranges.unwrap_or_default(),
+            self.filter.unwrap_or_default(),
+            self.index,
+            self.properties,
+        ];
+        for handle in handles {
+            out.extend_from_slice(&handle.offset.to_le_bytes());
+            out.extend_from_slice(&handle.bytes.to_le_bytes());
+        }
+        out.extend_from_slice(&self.hash.to_le_bytes());
+        out.extend_from_slice(&self.bytes.to_le_bytes());
+        out.extend_from_slice(&[0; VERSION_AT - CHECKSUM_AT]);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&MAGIC);
+        let mut out: [u8; FOOTER_BYTES] = out.try_into().expect("the fields fill the footer");
+        let checksum = footer_checksum(&out);
+        out[CHECKSUM_AT..VERSION_AT].copy_from_slice(&checksum.to_le_bytes());
+        out
+    }
+
+    /// Reads the footer of a file that is `file_bytes` long.
+    pub(crate) fn decode(
+        bytes: &[u8; FOOTER_BYTES],
+        file: Name,
+        file_bytes: u64,
+    ) -> Result<Footer, Error> {
+        let at = file_bytes.saturating_sub(FOOTER_BYTES as u64);
+        if bytes[MAGIC_AT..] != MAGIC {
+            return Err(Error::corrupt(file, at, "the footer does not end in the magic"));
+        }
+        let stored = u32::from_le_bytes(chunk(bytes, CHECKSUM_AT));
+        if footer_checksum(bytes) != stored {
+            return Err(Error::corrupt(file, at, "the checksum of the footer"));
+        }
+        let version = u32::from_le_bytes(chunk(bytes, VERSION_AT));
+        if version != VERSION {
+            return Err(Error::unknown(file, format!("table format version {version}")));
+        }
+        let footer = Footer::fields(bytes).map_err(Error::malformed(file, at))?;
+        if !footer.fits(file_bytes) {
+            return Err(Error::corrupt(file, at, "the footer contradicts the file"));
+        }
+        Ok(footer)
+    }
+
+    fn fields(bytes: &[u8; FOOTER_BYTES]) -> Result<Footer, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let database = DatabaseId(reader.array("database id")?);
+        let number = reader.u64("table number")?;
+        let mut handle = || {
+            let offset = reader.u64("block offset")?;
+            Ok(Handle { offset, bytes: reader.u64("block length")? })
+        };
+        let present = |h: Handle| (h != Handle::default()).then_some(h);
+        let (ranges, filter) = (present(handle()?), present(handle()?));
+        let (index, properties) = (handle()?, handle()?);
+        let hash = reader.u64("hash")?;
+        let bytes = reader.u64("length")?;
+        Ok(Footer { database, number, ranges, filter, index, properties, hash, bytes })
+    }
+
+    /// Whether the blocks follow one another and end where the footer begins.
+    fn fits(&self, file_bytes: u64) -> bool {
+        let blocks = [self.ranges, self.filter, Some(self.index), Some(self.properties)];
+        let mut end = self.data_end();
+        for block in blocks.into_iter().flatten() {
+            if block.offset != end || block.bytes < TRAILER_BYTES as u64 {
+                return false;
+            }
+            match block.end() {
+                Some(next) => end = next,
+                None => return false,
+            }
+        }
+        self.bytes == file_bytes && end.checked_add(FOOTER_BYTES as u64) == Some(file_bytes)
+    }
+}
+
+fn footer_checksum(bytes: &[u8; FOOTER_BYTES]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&bytes[..CHECKSUM_AT]);
+    crc.update(&bytes[VERSION_AT..]);
+    crc.finalize()
+}
+
+/// The four bytes at `at`, a constant below the footer's length.
+fn chunk(bytes: &[u8; FOOTER_BYTES], at: usize) -> [u8; 4] {
+    std::array::from_fn(|i| bytes[at + i])
+}

@@ -1,0 +1,77 @@
+//! How tables are written and read.
+
+use std::sync::Arc;
+
+use icecore_model::DatabaseId;
+
+use crate::cache::BlockCache;
+
+/// How a table is written. None of it must be known to read the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableOptions {
+    /// A data block is closed before it grows beyond this many bytes, uncompressed. A block holds
+    /// at least one entry, however large.
+    pub block_bytes: usize,
+    /// How data blocks are compressed.
+    pub compression: Compression,
+    /// Every so many entries of a block the key is written in full; at least 1.
+    pub restart_interval: usize,
+    /// Bits of the filter for each key; 0 for no filter.
+    pub filter_bits_per_key: u32,
+}
+
+impl Default for TableOptions {
+    fn default() -> TableOptions {
+        TableOptions {
+            block_bytes: 4096,
+            compression: Compression::None,
+            restart_interval: 16,
+            filter_bits_per_key: 10,
+        }
+    }
+}
+
+/// How a block is compressed. A block that does not shrink is stored as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all: the block is read in place.
+    #[default]
+    None,
+    /// The LZ4 block format (Yann Collet).
+    Lz4,
+}
+
+/// The identity of a table: a file of another store, or under another number, is not it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableId {
+    /// The store that it is born in.
+    pub database: DatabaseId,
+    /// The number of its file.
+    pub number: u64,
+}
+
+/// How the bytes of a table reach memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadMode {
+    /// The file is mapped; a block is verified the first time it is read after opening, then read
+    /// in place. Damage that arrives in memory later is left for [`Table::verify`] to find.
+    ///
+    /// [`Table::verify`]: crate::Table::verify
+    #[default]
+    Mmap,
+    /// The file is mapped; every read copies a block, verifies the copy and uses the copy.
+    MmapStrict,
+    /// Blocks are read into memory and verified, then kept in the cache.
+    Read,
+}
+
+/// What a table needs from its surroundings to be read.
+#[derive(Clone, Debug)]
+pub struct TableEnv {
+    /// How bytes reach memory.
+    pub read_mode: ReadMode,
+    /// Shared by all tables.
+    pub cache: Arc<BlockCache>,
+    /// The stores whose tables count as ours: this one, and those it was copied from.
+    pub accepted: Vec<DatabaseId>,
+}

@@ -1,0 +1,4 @@
+//! Tables through their public face.
+
+mod model;
+mod support;
