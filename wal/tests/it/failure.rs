@@ -1,1 +1,147 @@
-//! x
+//! Disks that fail: the log stops for good, and says nothing that is not so.
+
+use std::sync::Arc;
+use std::task::{Poll, Wake, Waker};
+
+use icecore_disk::Name;
+use icecore_disk::sim::{Crash, Failure, OpKind, Rules, SimDisk};
+use icecore_model::Versionstamp;
+use icecore_wal::{Error, Log, recover};
+
+use crate::support::{BUFFERED, DATABASE, SMALL, SYNC, Store, TestRoster, env, stamps};
+
+struct Idle;
+
+impl Wake for Idle {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_failed_write_poisons_for_good_and_nothing_more_becomes_visible() {
+    let store = Store::new();
+    store.commit(b"one", SYNC);
+    store.disk.fail_next(OpKind::Complete, Failure::Io, 1);
+    let lost = store.append(b"two", SYNC);
+    let waker = Waker::from(Arc::new(Idle));
+    assert!(store.log.poll_visible(lost, &waker).is_pending());
+    assert!(matches!(store.log.wait(lost), Err(Error::Poisoned)));
+    assert!(matches!(store.log.poll_visible(lost, &waker), Poll::Ready(Err(Error::Poisoned))));
+    assert!(store.log.is_poisoned());
+    assert!(store.log.failure().unwrap().contains("0000000001.wal"));
+    assert_eq!(store.log.visible(), Versionstamp::new(1));
+    assert!(matches!(store.try_append(b"three", SYNC), Err(Error::Poisoned)));
+    assert!(matches!(store.log.sync(), Err(Error::Poisoned)));
+    assert!(matches!(store.log.beacon(), Err(Error::Poisoned)));
+    assert!(!store.log.step(0).unwrap());
+    assert!(matches!(store.log.close(), Err(Error::Poisoned)));
+    assert!(!store.log.wait_for_work());
+    store.log.wait(Versionstamp::new(1)).unwrap();
+}
+
+#[test]
+fn a_failed_sync_is_not_tried_again() {
+    let store = Store::new();
+    store.commit(b"one", BUFFERED);
+    store.disk.fail_next(OpKind::Sync, Failure::Io, 1);
+    assert!(matches!(store.log.sync(), Err(Error::Poisoned)));
+    assert!(matches!(store.log.sync(), Err(Error::Poisoned)));
+    assert_eq!(store.log.stats().syncs, 0);
+    assert_eq!(store.log.durable_stamp(), Versionstamp::ZERO);
+}
+
+#[test]
+fn the_step_that_fails_tells_the_cause() {
+    let store = Store::new();
+    store.append(b"one", SYNC);
+    store.disk.fail_next(OpKind::Complete, Failure::NoSpace, 1);
+    assert!(store.log.step(0).unwrap());
+    let cause = store.log.step(0);
+    assert!(matches!(cause, Err(Error::Io { file: Name::Wal(1), operation: "write", .. })));
+    assert!(!store.log.step(0).unwrap());
+}
+
+#[test]
+fn a_poisoned_log_lets_its_writes_in_flight_go() {
+    let store = Store::new();
+    store.append(b"one", SYNC);
+    assert!(store.log.step(0).unwrap());
+    store.log.poison();
+    assert!(!store.log.step(0).unwrap());
+    assert!(matches!(store.log.wait(Versionstamp::new(1)), Err(Error::Poisoned)));
+}
+
+#[test]
+fn a_log_that_cannot_be_created_leaves_nothing_that_is_used() {
+    for operation in 0.. {
+        let disk = SimDisk::new(1, Rules::power_cut());
+        disk.fail_op(operation, Failure::NoSpace);
+        let env = env(disk.clone(), Arc::new(TestRoster::default()));
+        match Log::create(env, SMALL, 1, None, Versionstamp::ZERO) {
+            Ok(_) => {
+                assert!(operation >= 5, "several operations were tried");
+                break;
+            }
+            Err(Error::OutOfSpace { file: Name::Wal(1), .. }) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Every operation of a workload with rotations and recycling fails once, in every way; then the
+/// power is cut, too. Whatever was acknowledged is found again.
+#[test]
+fn whatever_fails_acknowledged_commits_are_found_again() {
+    for failure in [Failure::Io, Failure::NoSpace, Failure::Short] {
+        for operation in 0.. {
+            let store = Store::on(SimDisk::new(operation, Rules::power_cut()), SMALL);
+            let before = store.disk.operations();
+            store.disk.fail_op(before + operation, failure);
+            let acknowledged = workload(&store);
+            let complete = store.disk.operations() - before <= operation;
+            store.disk.crash(Crash::Random);
+            let disk = store.disk.reopen();
+            let mut found = Vec::new();
+            let after = Versionstamp::ZERO;
+            recover(&*disk, DATABASE, &store.active(), after, &mut |commit| {
+                found.push(commit.stamp.get());
+                Ok(())
+            })
+            .unwrap_or_else(|e| panic!("operation {operation}, {failure:?}: {e}"));
+            let last = found.last().copied().unwrap_or_default();
+            assert!(last >= acknowledged, "operation {operation}, {failure:?}");
+            if complete {
+                break;
+            }
+        }
+    }
+}
+
+/// Says which durable commit was acknowledged last. Segments that hold no later one are discarded
+/// on the way, so it may be 0 if they hold it.
+fn workload(store: &Store) -> u64 {
+    let mut acknowledged = 0;
+    for round in 0..20u64 {
+        let durability = if round % 3 == 0 { SYNC } else { BUFFERED };
+        let Ok(stamp) = store.try_append(&[1; 700], durability) else { continue };
+        if store.log.wait(stamp).is_ok() && durability == SYNC {
+            acknowledged = stamp.get();
+        }
+        if round == 9 {
+            let obsolete = store.log.obsolete(Versionstamp::new(acknowledged));
+            store.roster.active.lock().unwrap().retain(|n| !obsolete.contains(n));
+            // A failure here is one of those that are tried; the log goes on.
+            store.log.discard(&obsolete).ok();
+        }
+    }
+    acknowledged
+}
+
+#[test]
+fn an_error_of_the_reader_is_not_a_torn_log() {
+    let store = Store::new();
+    store.commit(b"one", SYNC);
+    store.disk.fail_next(OpKind::Read, Failure::Io, 1);
+    assert!(matches!(store.recover(&*store.disk), Err(Error::Io { operation: "read", .. })));
+    let (_, read) = store.recover(&*store.disk).unwrap();
+    assert_eq!(stamps(&read), [1]);
+}

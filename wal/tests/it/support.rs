@@ -101,10 +101,7 @@ pub(crate) fn env(disk: Arc<dyn Disk>, roster: Arc<dyn Roster>) -> LogEnv {
     LogEnv { disk, random, database: DATABASE, roster }
 }
 
-pub(crate) fn read_all(
-    disk: &dyn Disk,
-    active: &[u32],
-) -> Result<(Recovery, Vec<Read>), Error> {
+pub(crate) fn read_all(disk: &dyn Disk, active: &[u32]) -> Result<(Recovery, Vec<Read>), Error> {
     let mut read = Vec::new();
     let recovery = recover(disk, DATABASE, active, Versionstamp::ZERO, &mut |commit| {
         assert_eq!(commit.clock_ms, 1000 + commit.stamp.get());
