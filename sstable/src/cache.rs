@@ -101,7 +101,8 @@ impl BlockCache {
         let mut place = [0; 16];
         place[..8].copy_from_slice(&key.owner.to_le_bytes());
         place[8..].copy_from_slice(&key.offset.to_le_bytes());
-        &self.shards[(hash64(&place) % SHARDS as u64) as usize]
+        let [low, ..] = hash64(&place).to_le_bytes();
+        &self.shards[usize::from(low) % SHARDS]
     }
 }
 

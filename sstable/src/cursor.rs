@@ -71,9 +71,10 @@ impl Cursor {
     ///
     /// # Errors
     /// As [`Cursor::seek_first`].
+    #[expect(clippy::should_implement_trait, reason = "the entry is lent, which Iterator cannot")]
     pub fn next(&mut self) -> Result<(), Error> {
         if self.walk.stamp().is_none() {
-            return Ok(());
+            return self.walk.failed();
         }
         self.walk.next()?;
         while self.walk.stamp().is_some() && self.walk.same_key() {
@@ -89,7 +90,7 @@ impl Cursor {
     /// As [`Cursor::seek_first`].
     pub fn prev(&mut self) -> Result<(), Error> {
         if self.walk.stamp().is_none() {
-            return Ok(());
+            return self.walk.failed();
         }
         self.prev_key()?;
         self.settle_back()

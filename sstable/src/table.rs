@@ -296,3 +296,6 @@ pub(crate) fn read_index(source: &Source, footer: &Footer) -> Result<Index, Erro
     source.check(footer.index)?;
     index.map_err(Error::malformed(source.file, footer.index.offset))
 }
+
+#[cfg(test)]
+mod hostile;

@@ -43,6 +43,7 @@ impl Versions {
     ///
     /// # Errors
     /// As [`Versions::seek_first`].
+    #[expect(clippy::should_implement_trait, reason = "the entry is lent, which Iterator cannot")]
     pub fn next(&mut self) -> Result<(), Error> {
         self.walk.next()
     }

@@ -137,7 +137,8 @@ impl Walk {
         }
     }
 
-    fn failed(&self) -> Result<(), Error> {
+    /// The first error, if there was one.
+    pub(crate) fn failed(&self) -> Result<(), Error> {
         self.failure.as_ref().map_or(Ok(()), |e| Err(e.clone()))
     }
 

@@ -1,4 +1,5 @@
 //! Tables through their public face.
 
+mod damage;
 mod model;
 mod support;
