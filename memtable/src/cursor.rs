@@ -55,7 +55,6 @@ impl<M: Deref<Target = Memtable>> Cursor<M> {
 
     /// Goes to the next larger key.
     #[inline]
-    #[expect(clippy::should_implement_trait, reason = "what it stands on is borrowed from it")]
     pub fn next(&mut self) {
         self.settle(self.node.load().and_then(NodeRef::after), NodeRef::after);
     }

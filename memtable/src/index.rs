@@ -47,8 +47,8 @@ impl Shape for Directory {
 impl Directory {
     #[inline]
     fn entry(&self, hash: u32) -> usize {
-        // Shifting by all 32 bits is not defined for u32.
-        (u64::from(hash) >> (u32::BITS - self.depth)) as usize
+        // At depth 0 all bits are shifted out.
+        hash.checked_shr(u32::BITS - self.depth).unwrap_or(0) as usize
     }
 }
 
@@ -72,7 +72,6 @@ pub(crate) struct Index {
 }
 
 /// The part of a key's hash that the index uses.
-#[expect(clippy::cast_possible_truncation, reason = "the high half is what is wanted")]
 #[inline]
 pub(crate) fn short_hash(hash: u64) -> u32 {
     (hash >> 32) as u32

@@ -104,10 +104,10 @@ impl List {
         let Place { before, after } = self.place_for(key, finger);
         let first = first(bump);
         let node = place(bump, arena, Node::new(first, before, hash), height, &[key]);
-        for level in 0..height {
+        for (level, own) in node.links().iter().enumerate() {
             let smaller = finger[level].load();
             let link = smaller.map_or(&self.first[level], |smaller| &smaller.links()[level]);
-            node.links()[level].store(link.load());
+            own.store(link.load());
             link.store(Some(node));
             finger[level].store(Some(node));
         }

@@ -327,7 +327,9 @@ fn random_height(state: &mut u64) -> usize {
     HEIGHT_MAX.min(1 + bits.trailing_zeros() as usize / 2)
 }
 
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod loom_tests;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

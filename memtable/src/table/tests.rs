@@ -12,6 +12,8 @@ use crate::arena::CHUNK_BYTES_MIN;
 
 /// Key, value (`None` for a deletion), expiry in ms (0 for never).
 type Write = (Vec<u8>, Option<Vec<u8>>, u64);
+/// Key, stamp, value.
+type Seen<'a> = (&'a [u8], u64, Option<Vec<u8>>);
 type Model = BTreeMap<(Vec<u8>, Reverse<u64>), (Option<Vec<u8>>, u64)>;
 
 const CASES: u32 = if cfg!(miri) { 4 } else { 192 };
@@ -59,17 +61,17 @@ fn commits() -> impl Strategy<Value = Vec<Vec<Write>>> {
 }
 
 /// What a reader at `at` sees: of each key the newest version.
-fn visible(model: &Model, at: u64) -> Vec<(&[u8], u64, &Option<Vec<u8>>)> {
-    let mut seen: Vec<(&[u8], u64, &Option<Vec<u8>>)> = Vec::new();
+fn visible(model: &Model, at: u64) -> Vec<Seen<'_>> {
+    let mut seen: Vec<Seen<'_>> = Vec::new();
     for ((key, Reverse(stamp)), (value, _)) in model {
         if *stamp <= at && seen.last().is_none_or(|last| last.0 != key) {
-            seen.push((key, *stamp, value));
+            seen.push((key, *stamp, value.clone()));
         }
     }
     seen
 }
 
-fn shown<'a>(entry: Option<icecore_model::Entry<'a>>) -> Option<(&'a [u8], u64, Option<Vec<u8>>)> {
+fn shown(entry: Option<icecore_model::Entry<'_>>) -> Option<Seen<'_>> {
     entry.map(|entry| {
         let value = match entry.change {
             Change::Put { value, .. } => Some(value.to_vec()),
@@ -146,7 +148,7 @@ proptest! {
                 4 | 5 => { cursor.next(); place.map(|place| place + 1) }
                 _ => { cursor.prev(); place.and_then(|place| place.checked_sub(1)) }
             }.filter(|place| *place < seen.len());
-            let expected = place.map(|place| seen[place]).map(|(k, s, v)| (k, s, v.clone()));
+            let expected = place.map(|place| seen[place].clone());
             let value = expected.as_ref().map(|(_, _, value)| value.clone().unwrap_or_default());
             prop_assert_eq!(shown(cursor.entry()), expected);
             prop_assert_eq!(cursor.value_bytes().map(|bytes| bytes.to_vec()), value);
@@ -163,7 +165,7 @@ proptest! {
         let mut cursor = memtable.cursor(Versionstamp::new(at));
         cursor.seek_first();
         for (key, stamp, value) in visible(&model, at) {
-            prop_assert_eq!(shown(cursor.entry()), Some((key, stamp, value.clone())));
+            prop_assert_eq!(shown(cursor.entry()), Some((key, stamp, value)));
             prop_assert_eq!(memtable.get(key, Versionstamp::new(at)).map(|h| h.stamp().get()), Some(stamp));
             cursor.next();
         }
@@ -319,7 +321,7 @@ fn readers_see_whole_commits_while_the_inserter_works() {
                         let hit = memtable.get(&own(i), stamp).unwrap();
                         assert_eq!(hit.change(), Change::Put { value: &own(i), expires_at: None });
                     }
-                    if rounds % 64 == 0 || at == commits {
+                    if rounds.is_multiple_of(64) || at == commits {
                         let mut cursor = memtable.cursor(stamp);
                         cursor.seek_first();
                         let forward = walk(&mut cursor, Cursor::next);
