@@ -47,7 +47,7 @@ pub(crate) trait Source {
     /// The entry that the cursor stands at. Cheap: it is called for every comparison.
     fn entry(&self) -> Option<Entry<'_>>;
     /// A handle on the value of that entry; empty for a deletion.
-    fn value_bytes(&self) -> Bytes;
+    fn value_bytes(&self) -> Result<Bytes, Self::Error>;
 }
 
 /// Whether a reader at `at` and `now` must not see `entry`: a range tombstone of one of `ranges`
@@ -140,9 +140,12 @@ impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
         self.sources[*self.order.first()?].entry()
     }
 
-    /// A handle on the value of that entry.
-    pub(crate) fn value_bytes(&self) -> Option<Bytes> {
-        Some(self.sources[*self.order.first()?].value_bytes())
+    /// A handle on the value of that entry; empty where there is none.
+    pub(crate) fn value_bytes(&self) -> Result<Bytes, S::Error> {
+        match self.order.first() {
+            Some(winner) => self.sources[*winner].value_bytes(),
+            None => Ok(Bytes::new()),
+        }
     }
 
     /// Does nothing after an error, and makes the first one the last.

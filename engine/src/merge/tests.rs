@@ -81,8 +81,8 @@ impl Source for List {
     fn entry(&self) -> Option<Entry<'_>> {
         self.at.map(|index| self.entries[index].entry())
     }
-    fn value_bytes(&self) -> Bytes {
-        Bytes::from(self.entries[self.standing()].value.clone().unwrap_or_default())
+    fn value_bytes(&self) -> Result<Bytes, &'static str> {
+        Ok(Bytes::from(self.entries[self.standing()].value.clone().unwrap_or_default()))
     }
 }
 
@@ -97,9 +97,6 @@ impl VersionSource for List {
     }
     fn entry(&self) -> Option<Entry<'_>> {
         Source::entry(self)
-    }
-    fn value_bytes(&self) -> Bytes {
-        Source::value_bytes(self)
     }
 }
 
@@ -198,8 +195,8 @@ proptest! {
             }
             let entry = at.checked_sub(1).and_then(|index| model.get(index));
             prop_assert_eq!(merge.entry(), entry.map(Owned::entry));
-            let value = entry.and_then(|e| e.value.clone()).map(Bytes::from);
-            prop_assert_eq!(merge.value_bytes(), value);
+            let value = entry.and_then(|e| e.value.clone()).unwrap_or_default();
+            prop_assert_eq!(merge.value_bytes(), Ok(Bytes::from(value)));
         }
     }
 
@@ -219,8 +216,6 @@ proptest! {
         let mut merge = MergeVersions::new(sources).unwrap();
         for version in &model {
             prop_assert_eq!(merge.entry(), Some(version.entry()));
-            let value = version.value.clone().unwrap_or_default();
-            prop_assert_eq!(merge.value_bytes(), Some(Bytes::from(value)));
             merge.next().unwrap();
         }
         prop_assert_eq!(merge.entry(), None);
@@ -264,7 +259,7 @@ fn a_merge_without_sources_is_empty() {
     let mut merge = Merge::new(Vec::<List>::new(), |_: &Entry<'_>| false);
     merge.seek_first().unwrap();
     merge.prev().unwrap();
-    assert_eq!((merge.entry(), merge.value_bytes()), (None, None));
+    assert_eq!((merge.entry(), merge.value_bytes()), (None, Ok(Bytes::new())));
 }
 
 #[test]

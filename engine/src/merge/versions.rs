@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use bytes::Bytes;
 use icecore_model::Entry;
 
 use super::settle;
@@ -18,8 +17,6 @@ pub(crate) trait VersionSource {
     fn next(&mut self) -> Result<(), Self::Error>;
     /// The entry that the cursor stands at; `None` at the end.
     fn entry(&self) -> Option<Entry<'_>>;
-    /// A handle on the value of that entry; empty for a deletion.
-    fn value_bytes(&self) -> Bytes;
 }
 
 /// All versions of all sources in the order of entries: keys ascending, stamps descending.
@@ -47,11 +44,6 @@ impl<S: VersionSource> MergeVersions<S> {
     #[inline]
     pub(crate) fn entry(&self) -> Option<Entry<'_>> {
         self.sources[*self.order.first()?].entry()
-    }
-
-    /// A handle on the value of that entry.
-    pub(crate) fn value_bytes(&self) -> Option<Bytes> {
-        Some(self.sources[*self.order.first()?].value_bytes())
     }
 
     /// Moves to the next entry.
