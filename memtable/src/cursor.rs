@@ -135,8 +135,26 @@ impl<M: Deref<Target = Memtable>> Versions<M> {
             self.version.store(node.and_then(|node| node.newest().load()));
             self.started = true;
         }
+        self.entry()
+    }
+
+    /// What it stands on; nothing before the first step and at the end.
+    #[inline]
+    pub fn entry(&self) -> Option<Entry<'_>> {
         let version = self.version.load()?;
         let key = self.node.load()?.key();
         Some(Entry { key, stamp: version.stamp(), change: version.change() })
+    }
+}
+
+impl<M> std::fmt::Debug for Cursor<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cursor(at {})", self.at)
+    }
+}
+
+impl<M> std::fmt::Debug for Versions<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Versions(started: {})", self.started)
     }
 }

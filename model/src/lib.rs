@@ -20,6 +20,7 @@ pub mod entry;
 pub mod frame;
 pub mod hash;
 pub mod id;
+pub mod key;
 pub mod limits;
 pub mod position;
 pub mod range;
