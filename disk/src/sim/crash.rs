@@ -1,6 +1,5 @@
 //! What survives when the machine stops.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::dice::Dice;
@@ -134,13 +133,16 @@ impl World {
         }
         for i in 0..self.directories.len() {
             let pending = std::mem::take(&mut self.directories[i].pending);
+            if pending.is_empty() {
+                continue;
+            }
             let mut kept: Vec<NameChange> = Vec::with_capacity(pending.len());
             for change in pending {
                 if survivors.keep(Class::Name, &mut self.dice) {
                     kept.push(change);
                 }
             }
-            let mut order = self.dice.clone();
+            let mut order = Dice::new(self.dice.next());
             let mut alice = Dice::new(self.dice.next());
             self.directories[i].stand_still(
                 kept,
@@ -197,12 +199,12 @@ impl World {
         }
         self.used = 0;
         self.nameless.clear();
-        for (id, inode) in &mut self.inodes {
+        for (id, inode) in &self.inodes {
             if inode.links == 0 {
-                inode.charged = 0;
                 self.nameless.push(*id);
+            } else {
+                self.used += inode.charged;
             }
-            self.used += inode.charged;
         }
         self.bury();
     }
@@ -212,9 +214,8 @@ impl World {
         if !self.rules.fresh {
             return Vec::new();
         }
-        let named: BTreeSet<_> = self.directories.iter().flat_map(|d| d.names.values()).collect();
-        let unnamed = self.inodes.iter().filter(|(id, _)| !named.contains(id)).map(|(_, i)| i);
-        let all = self.graves.iter().chain(unnamed);
+        let nameless = self.inodes.values().filter(|inode| inode.links == 0);
+        let all = self.graves.iter().chain(nameless);
         all.map(|inode| Remains { pages: inode.pages.clone() }).collect()
     }
 }

@@ -24,7 +24,7 @@ impl Dice {
     /// A number below `bound`, which must not be 0.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "nothing is below zero");
-        (u128::from(self.next()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 
     /// An index below `bound`, which must not be 0.

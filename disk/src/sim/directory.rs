@@ -47,18 +47,7 @@ impl Directory {
     /// Makes every operation so far durable.
     pub(super) fn settle(&mut self) {
         for change in std::mem::take(&mut self.pending) {
-            match change {
-                NameChange::Add(name, inode) => {
-                    self.durable.insert(name, inode);
-                }
-                NameChange::Remove(name, _) => {
-                    self.durable.remove(&name);
-                }
-                NameChange::Rename(from, to, inode) => {
-                    self.durable.remove(&from);
-                    self.durable.insert(to, inode);
-                }
-            }
+            self.apply(change);
         }
         debug_assert!(self.durable == self.names, "all operations applied give the names");
     }
@@ -70,14 +59,13 @@ impl Directory {
         &mut self,
         mut kept: Vec<NameChange>,
         reorder: Option<&mut Dice>,
-        alice: Option<&mut Dice>,
+        mut alice: Option<&mut Dice>,
     ) {
         if let Some(dice) = reorder
             && dice.coin()
         {
             dice.shuffle(&mut kept);
         }
-        let mut alice = alice;
         while let Some(i) = kept.iter().position(|change| self.applies(*change)) {
             let change = kept.remove(i);
             if let NameChange::Rename(_, to, inode) = change

@@ -12,6 +12,7 @@ use super::directory::Directory;
 use super::error::{OpKind, stopped};
 use super::file::SimFile;
 use super::rest::Foreign;
+use super::trace::number_of;
 use super::world::{InodeId, World};
 use super::{Shared, SimDisk};
 use crate::{Disk, File, Listed, LockError, LockGuard, LockMode, Name, OpenMode};
@@ -108,7 +109,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: Name, to: Name) -> io::Result<()> {
         self.whole(OpKind::Rename, Some(from), |world| {
-            world.trace.mix(u64::from(from == to));
+            world.trace.note(number_of(to), || format!("rename {from} to {to}"));
             world.rename(self.directory, from, to)
         })
     }

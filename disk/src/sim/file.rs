@@ -65,7 +65,8 @@ impl File for SimFile {
         world.next_ticket += 1;
         // The call cannot fail; whatever is wrong, `complete` tells.
         if let Ok(step) = world.enter(self.life, OpKind::Submit) {
-            if self.writable().is_ok() && (!step.last || world.rules.inside) {
+            let sound = World::within(write.offset, write.data.len() as u64);
+            if self.writable().and(sound).is_ok() && (!step.last || world.rules.inside) {
                 let Write { offset, durable, .. } = write;
                 let (inode, data) = (self.inode, write.data.to_vec());
                 let failure = step.failure;
@@ -75,6 +76,7 @@ impl File for SimFile {
                 world.stop();
             }
             let range = (write.offset, write.data.len() as u64);
+            world.trace.sample(&write.data);
             world.record(OpKind::Submit, Some(self.name), range, Ok(id));
         }
         Ticket { id, write }
@@ -92,7 +94,8 @@ impl File for SimFile {
                 Err(stopped())
             }
             Ok(step) => {
-                let result = self.writable().and_then(|()| world.land(id, step.failure));
+                let sound = World::within(write.offset, write.data.len() as u64);
+                let result = self.writable().and(sound).and_then(|()| world.land(id, step.failure));
                 world.record(OpKind::Complete, Some(self.name), range, result.as_ref().map(|_| 0));
                 result
             }
@@ -104,7 +107,8 @@ impl File for SimFile {
         let mut world = self.shared.lock();
         let step = world.enter(self.life, OpKind::Write)?;
         let result = if step.last {
-            if world.rules.inside && self.writable().is_ok() {
+            let sound = World::within(offset, data.len() as u64);
+            if world.rules.inside && self.writable().and(sound).is_ok() {
                 let id = world.next_ticket;
                 world.next_ticket += 1;
                 let (inode, data) = (self.inode, data.to_vec());
@@ -117,6 +121,7 @@ impl File for SimFile {
             self.writable().and_then(|()| world.write(self.inode, offset, data, step.failure))
         };
         let range = (offset, data.len() as u64);
+        world.trace.sample(data);
         world.record(OpKind::Write, Some(self.name), range, result.as_ref().map(|n| *n as u64));
         result
     }
@@ -126,6 +131,7 @@ impl File for SimFile {
         let step = world.enter(self.life, OpKind::Read)?;
         let range = (offset, data.len() as u64);
         let result = world.read(self.inode, offset, data, step.failure);
+        world.trace.sample(&data[..*result.as_ref().unwrap_or(&0)]);
         world.record(OpKind::Read, Some(self.name), range, result.as_ref().map(|n| *n as u64));
         result
     }
@@ -137,6 +143,7 @@ impl File for SimFile {
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.whole(OpKind::SetLen, bytes, |world| {
             self.writable()?;
+            World::within(0, bytes)?;
             let before = world.inode(self.inode).charged;
             world.inode(self.inode).set_len(bytes);
             world.used -= before - world.inode(self.inode).charged;
@@ -147,6 +154,7 @@ impl File for SimFile {
     fn allocate(&self, bytes: u64) -> io::Result<()> {
         self.whole(OpKind::Allocate, bytes, |world| {
             self.writable()?;
+            World::within(0, bytes)?;
             let missing = bytes.saturating_sub(world.inode(self.inode).charged);
             if missing > world.free() {
                 return Err(Errno::NOSPC.into());
@@ -266,6 +274,7 @@ impl World {
         if data.is_empty() {
             return failure.filter(|f| *f != Failure::Short).map_or(Ok(0), |f| Err(f.into()));
         }
+        World::within(offset, data.len() as u64)?;
         self.maybe_evict(inode);
         let asked = match failure {
             None => data.len(),
@@ -310,7 +319,7 @@ impl World {
         }
         if self.dice.happens(self.rules.bit_rot) {
             let at = offset + self.dice.below(wanted as u64);
-            inode.rot(at, self.dice.index(8) as u32);
+            inode.rot(at, 1 << self.dice.below(8));
         }
         if let Some(bad) = inode.bad.first_in(start..start + wanted) {
             if bad == start {

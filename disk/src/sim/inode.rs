@@ -45,7 +45,7 @@ impl Inode {
 
     /// Reads up to `data.len()` bytes and returns how many there are.
     pub(super) fn read(&self, offset: u64, data: &mut [u8]) -> usize {
-        let len = (data.len() as u64).min(self.len.saturating_sub(offset)) as usize;
+        let len = data.len().min(usize_of(self.len.saturating_sub(offset)));
         for (page, at, range) in pieces(offset, len) {
             let part = &mut data[range];
             match self.pages.get(page) {
@@ -127,11 +127,14 @@ impl Inode {
                 self.unsettled.push(index);
             }
         }
-        let shrunk = self.lengths.iter().any(|len| *len < self.durable_len);
+        let shrunk =
+            self.lengths.iter().fold((self.durable_len, false), |(before, shrunk), len| {
+                (*len, shrunk || *len < before)
+            });
         self.durable_len = self.len;
         self.lengths.clear();
         self.settled_len = self.len;
-        if shrunk {
+        if shrunk.1 {
             self.release();
         }
     }
@@ -162,10 +165,10 @@ impl Inode {
         self.tidy();
         let end = offset + len as u64;
         self.durable_len = self.durable_len.max(end);
+        // A shorter length would hide the write; one that is durable already is not pending.
         self.lengths.retain(|len| *len >= end);
-        if self.lengths.is_empty() {
-            self.durable_len = self.len;
-        }
+        let known = self.lengths.iter().take_while(|len| **len == self.durable_len).count();
+        self.lengths.drain(..known);
     }
 
     /// Takes pages that became clean off the list.
@@ -240,12 +243,11 @@ impl Inode {
     /// Restores invariant 2 after content changed below the surface.
     fn zero_the_rest(&mut self) {
         let end = usize_of(self.len);
-        let index = end / PAGE;
-        if let Some(page) = self.page_mut(index) {
-            page.bytes[end % PAGE..].fill(0);
+        for index in end / PAGE..self.pages.len() {
+            if let Some(page) = self.page_mut(index) {
+                page.bytes[end.saturating_sub(index * PAGE)..].fill(0);
+            }
         }
-        self.pages.truncate(index + 1);
-        self.unsettled.retain(|i| *i as usize <= index);
     }
 
     /// Whether nothing is known about the content of a sector on the medium.
@@ -274,6 +276,7 @@ impl Inode {
         // A lost truncation brings blocks back.
         self.charged = self.charged.max((self.pages.len() * PAGE) as u64).min(len);
         self.image = None;
+        self.pages.truncate(usize_of(len).div_ceil(PAGE));
         self.zero_the_rest();
     }
 
@@ -293,11 +296,11 @@ impl Inode {
         content
     }
 
-    /// A bit goes wrong in the cache and on the medium.
-    pub(super) fn rot(&mut self, offset: u64, bit: u32) {
+    /// Bits of a byte go wrong in the cache and on the medium.
+    pub(super) fn rot(&mut self, offset: u64, mask: u8) {
         let mut byte = [0];
         assert_eq!(self.read(offset, &mut byte), 1, "only bytes of the file can rot");
-        self.overwrite(offset, &[byte[0] ^ 1 << (bit % 8)]);
+        self.overwrite(offset, &[byte[0] ^ mask]);
     }
 
     /// Changes bytes of one sector without a write: they are what was written last, as far as

@@ -232,6 +232,11 @@ impl SimDisk {
         self.world().pending()
     }
 
+    /// Starts the dice anew, so that forks of one machine can meet different fates.
+    pub fn reseed(&self, seed: u64) {
+        self.world().dice = dice::Dice::new(seed);
+    }
+
     /// Changes the rules from here on.
     pub fn set_rules(&self, rules: Rules) {
         self.world().rules = rules;

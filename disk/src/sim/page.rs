@@ -33,9 +33,9 @@ pub(super) struct Page {
     from_zero: u8,
     lost: u8,
     /// Earlier versions of dirty sectors, oldest first.
-    old: Vec<(u8, Box<Sector>)>,
+    old: Vec<(usize, Box<Sector>)>,
     /// What the medium holds of the lost sectors.
-    media: Vec<(u8, Box<Sector>)>,
+    media: Vec<(usize, Box<Sector>)>,
     /// Whether the file's list of unsettled pages names this one.
     pub(super) listed: bool,
 }
@@ -90,18 +90,18 @@ impl Page {
         self.present |= bit;
         if first && self.lost & bit != 0 {
             let media = self.take_media(s);
-            self.old.push((s as u8, media));
+            self.old.push((s, media));
         } else if first && fresh {
             self.from_zero |= bit;
         } else {
             let current = Box::new(*self.sector(s));
-            self.old.push((s as u8, current));
+            self.old.push((s, current));
         }
     }
 
     fn take_media(&mut self, s: usize) -> Box<Sector> {
         self.lost &= !(1 << s);
-        let at = self.media.iter().position(|(of, _)| usize::from(*of) == s);
+        let at = self.media.iter().position(|(of, _)| *of == s);
         self.media.swap_remove(at.expect("a lost sector has its durable version")).1
     }
 
@@ -128,7 +128,7 @@ impl Page {
     }
 
     pub(super) fn pending_of(&self, s: usize) -> usize {
-        let old = self.old.iter().filter(|(of, _)| usize::from(*of) == s).count();
+        let old = self.old.iter().filter(|(of, _)| *of == s).count();
         old + usize::from(self.from_zero & 1 << s != 0)
     }
 
@@ -138,7 +138,7 @@ impl Page {
         if from_zero && writes == 0 {
             return [0; SECTOR];
         }
-        let mut old = self.old.iter().filter(|(of, _)| usize::from(*of) == s);
+        let mut old = self.old.iter().filter(|(of, _)| *of == s);
         match old.nth(writes - usize::from(from_zero)) {
             Some((_, bytes)) => **bytes,
             None => *self.sector(s),
@@ -154,7 +154,7 @@ impl Page {
         self.dirty &= !bit;
         self.from_zero &= !bit;
         self.settled |= bit;
-        self.old.retain(|(of, _)| usize::from(*of) != s);
+        self.old.retain(|(of, _)| *of != s);
     }
 
     pub(super) fn settle_all(&mut self) {
@@ -189,22 +189,22 @@ impl Page {
         let media = Box::new(self.version(s, reached));
         self.dirty &= !bit;
         self.from_zero &= !bit;
-        self.old.retain(|(of, _)| usize::from(*of) != s);
+        self.old.retain(|(of, _)| *of != s);
         self.lost |= bit;
-        self.media.push((s as u8, media));
+        self.media.push((s, media));
     }
 
     /// Forgets the bytes that only the cache held: reads see the medium again.
     pub(super) fn evict(&mut self) {
         for (s, bytes) in std::mem::take(&mut self.media) {
-            *self.sector_mut(usize::from(s)) = *bytes;
+            *self.sector_mut(s) = *bytes;
         }
         self.lost = 0;
     }
 
-    /// Forgets that sectors from `s` on ever had content: their blocks were given back.
+    /// Forgets that sectors from `s` on (below 8) had content: their blocks were given back.
     pub(super) fn release_from(&mut self, s: usize) {
-        let kept = ((1u16 << s) - 1) as u8;
+        let kept = (1u8 << s) - 1;
         self.present &= kept;
         self.settled &= kept;
     }

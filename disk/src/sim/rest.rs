@@ -185,11 +185,11 @@ impl Inode {
         let len = (self.len - start).min(SECTOR as u64);
         let mut bytes = vec![0; usize_of(len)];
         match damage {
-            Damage::FlipBit(bit) => self.rot(offset, bit),
+            Damage::FlipBit(bit) => self.rot(offset, 1 << (bit % 8)),
             Damage::FlipBits(n) => {
                 for _ in 0..n {
                     let at = start + dice.below(len);
-                    self.rot(at, dice.index(8) as u32);
+                    self.rot(at, 1 << dice.below(8));
                 }
             }
             Damage::ZeroSector => self.overwrite(start, &bytes),

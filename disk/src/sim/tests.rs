@@ -1,10 +1,15 @@
-//! Each rule, the damage it can do, and that it spares what is durable.
+//! Each rule: the damage it can do, and that it spares what is durable.
+
+mod crash;
+mod determinism;
+mod errors;
+mod property;
+mod rest;
 
 use super::*;
-use crate::{Disk, File, LockError, LockMode, Name, OpenMode};
+use crate::{Buffer, Disk, File, Name, Write};
 
 const WAL: Name = Name::Wal(1);
-const CURRENT: Name = Name::Current;
 
 /// A durable file of `sectors` sectors, each full of the byte `fill`.
 fn durable_file(disk: &SimDisk, name: Name, sectors: usize, fill: u8) -> Box<dyn File> {
@@ -17,43 +22,24 @@ fn durable_file(disk: &SimDisk, name: Name, sectors: usize, fill: u8) -> Box<dyn
 
 /// The first byte of each sector; the whole sector must be equal to it.
 fn fills(bytes: &[u8]) -> Vec<u8> {
-    bytes
-        .chunks(512)
-        .map(|sector| {
-            assert!(sector.iter().all(|b| *b == sector[0]), "a sector is torn");
-            sector[0]
-        })
-        .collect()
+    let fill = |sector: &[u8]| {
+        assert!(sector.iter().all(|b| *b == sector[0]), "a sector is torn");
+        sector[0]
+    };
+    bytes.chunks(512).map(fill).collect()
 }
 
-#[test]
-fn c1_each_sector_becomes_any_of_its_versions() {
-    let mut seen = std::collections::BTreeSet::new();
-    for seed in 0..300 {
-        let disk = SimDisk::new(seed, Rules::power_cut());
-        let file = durable_file(&disk, WAL, 3, 1);
-        file.write_all_at(512, &[2; 1024]).unwrap();
-        file.write_all_at(512, &[3; 1024]).unwrap();
-        assert_eq!(disk.pending(), 4);
-        disk.crash(Crash::Random);
-        let after = fills(&disk.read_file(WAL).unwrap());
-        assert_eq!(after[0], 1, "a durable sector changed");
-        seen.insert((after[1], after[2]));
-    }
-    assert_eq!(seen.len(), 9, "every pair of versions comes up: {seen:?}");
+fn write(offset: u64, data: &[u8], durable: bool) -> Write {
+    Write { offset, data: Buffer::from(data), durable }
 }
 
-#[test]
-fn what_is_synced_survives_and_what_is_not_can_be_lost() {
-    let disk = SimDisk::new(1, Rules::power_cut());
-    let file = durable_file(&disk, WAL, 2, 7);
-    file.write_all_at(0, &[8; 512]).unwrap();
-    let lock = disk.lock(LockMode::Exclusive).unwrap();
-    disk.crash(Crash::KeepNone);
-    assert!(file.write_at(0, &[9]).is_err());
-    assert!(disk.list().is_err());
-    let next = disk.reopen();
-    assert_eq!(fills(&next.read_file(WAL).unwrap()), [7, 7]);
-    drop((file, lock));
-    assert!(next.lock(LockMode::Exclusive).is_ok());
+fn content(file: &dyn File) -> Vec<u8> {
+    let mut content = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    let read = file.read_full_at(0, &mut content).unwrap();
+    content.truncate(read);
+    content
+}
+
+fn names(disk: &SimDisk) -> Vec<Name> {
+    disk.snapshot_files().into_iter().map(|(name, _)| name).collect()
 }

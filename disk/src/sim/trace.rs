@@ -60,6 +60,16 @@ impl Trace {
         }
     }
 
+    /// Data that was written or read: samples of it, because a hash of all of it would cost more
+    /// than the copy.
+    pub(super) fn sample(&mut self, data: &[u8]) {
+        for at in [0, data.len() / 2, data.len().saturating_sub(8)] {
+            if let Some((eight, _)) = data[at..].split_first_chunk() {
+                self.mix(u64::from_le_bytes(*eight));
+            }
+        }
+    }
+
     /// Something that happened to the world from outside.
     pub(super) fn note(&mut self, code: u64, text: impl FnOnce() -> String) {
         self.mix(code);
@@ -76,7 +86,7 @@ impl Trace {
 }
 
 /// A number that tells names apart.
-fn number_of(name: Name) -> u64 {
+pub(super) fn number_of(name: Name) -> u64 {
     let (kind, number) = match name {
         Name::Lock => (1, 0),
         Name::Current => (2, 0),

@@ -18,6 +18,10 @@ pub(super) type InodeId = u64;
 /// How many removed files are remembered for the sake of rule C4.
 const GRAVES: usize = 4;
 
+/// The length beyond which a file is `EFBIG`: far above what any test writes, and low enough for
+/// an offset gone wild not to exhaust the memory.
+const LENGTH_MAX: u64 = 1 << 32;
+
 /// A write that was submitted and not completed, or that the stop of the machine interrupted.
 #[derive(Clone)]
 pub(super) struct Flight {
@@ -270,7 +274,8 @@ impl World {
     pub(super) fn free_if_unused(&mut self, id: InodeId) {
         let inode = self.inode(id);
         if inode.links == 0 && inode.handles == 0 {
-            let freed = std::mem::take(&mut inode.charged);
+            // It stays charged, in case that a crash brings it back.
+            let freed = inode.charged;
             self.used -= freed;
             self.nameless.push(id);
         }
@@ -307,6 +312,14 @@ impl World {
         }
         if self.graves.len() > GRAVES {
             self.graves.pop_front();
+        }
+    }
+
+    /// Refuses what reaches beyond the largest file.
+    pub(super) fn within(offset: u64, len: u64) -> io::Result<()> {
+        match offset.checked_add(len) {
+            Some(end) if end <= LENGTH_MAX => Ok(()),
+            _ => Err(Errno::FBIG.into()),
         }
     }
 

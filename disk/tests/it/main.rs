@@ -6,3 +6,4 @@ mod contract;
 mod fault;
 mod lock;
 mod real;
+mod simulated;
