@@ -46,54 +46,19 @@ pub(crate) enum Pace {
     Stop(Reason),
 }
 
-/// Where a pressure begins to matter and where it must not grow any further.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Up to here there is no delay.
-    pub(crate) soft: u64,
-    /// From here on writers stop, or wait for [`DELAY_MAX`].
-    pub(crate) hard: u64,
-}
-
-/// The bounds of all pressures.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StallOptions {
-    /// Tables in level 0.
-    pub(crate) level0_tables: Bounds,
-    /// Frozen memtables.
-    pub(crate) frozen_memtables: Bounds,
-    /// Bytes owed by compaction.
-    pub(crate) owed_bytes: Bounds,
-}
-
-impl StallOptions {
-    /// Bounds that fit the settings of the levels: level 0 may wait for three compactions before
-    /// its tables delay anybody, and for nine before they stop everybody. One frozen memtable is
-    /// the ordinary case while it is flushed.
-    pub(crate) fn new(
-        level0_tables: usize,
-        frozen_memtables_max: usize,
-        level_base_bytes: u64,
-    ) -> StallOptions {
-        let level0_tables = level0_tables.max(1) as u64;
-        let frozen_memtables_max = frozen_memtables_max.max(1) as u64;
-        StallOptions {
-            level0_tables: Bounds { soft: 3 * level0_tables, hard: 9 * level0_tables },
-            frozen_memtables: Bounds {
-                soft: 1.min(frozen_memtables_max - 1),
-                hard: frozen_memtables_max,
-            },
-            owed_bytes: Bounds {
-                soft: level_base_bytes.saturating_mul(64),
-                hard: level_base_bytes.saturating_mul(256),
-            },
+impl Pace {
+    /// Why writers are slowed, for the statistics; `None` if they are not.
+    pub(crate) fn reason(&self) -> Option<&'static str> {
+        match self {
+            Pace::Free => None,
+            Pace::Delay(_, reason) | Pace::Stop(reason) => Some(reason.name()),
         }
     }
 }
 
 /// What there is of each pressure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pressure {
+pub(crate) struct Load {
     /// Tables in level 0.
     pub(crate) level0_tables: usize,
     /// Frozen memtables.
@@ -102,35 +67,72 @@ pub(crate) struct Pressure {
     pub(crate) owed_bytes: u64,
 }
 
+/// The settings of the store that the bounds follow from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// With so many tables, level 0 is compacted.
+    pub(crate) level0_tables: usize,
+    /// With so many frozen memtables, writers stop.
+    pub(crate) frozen_memtables: usize,
+    /// The target size of level 1.
+    pub(crate) level_base_bytes: u64,
+}
+
+/// Where a pressure begins to matter and where it must not grow any further.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    soft: u64,
+    hard: u64,
+}
+
+impl Bounds {
+    /// Level 0 may wait for three compactions before its tables delay anybody, and for nine before
+    /// they stop everybody.
+    fn tables(&self) -> Span {
+        let full = self.level0_tables.max(1) as u64;
+        Span { soft: 3 * full, hard: 9 * full }
+    }
+
+    /// One frozen memtable is the ordinary case while it is flushed.
+    fn frozen(&self) -> Span {
+        let most = self.frozen_memtables.max(1) as u64;
+        Span { soft: 1.min(most - 1), hard: most }
+    }
+
+    /// Several levels may be at work, each with more than the first one holds.
+    fn owed(&self) -> Span {
+        let times = |factor| self.level_base_bytes.saturating_mul(factor);
+        Span { soft: times(64), hard: times(256) }
+    }
+}
+
 /// The longest delay of one commit short of a stop.
 pub(crate) const DELAY_MAX: Duration = Duration::from_millis(20);
 
 /// Shorter delays cost more to wait for than they give.
 const DELAY_MIN: Duration = Duration::from_micros(20);
 
-/// The pace under `pressure`.
-pub(crate) fn pace(pressure: &Pressure, options: &StallOptions) -> Pace {
-    let tables = (pressure.level0_tables as u64, options.level0_tables);
-    let frozen = (pressure.frozen_memtables as u64, options.frozen_memtables);
-    let stops = [(tables, Reason::LevelZeroTables), (frozen, Reason::FrozenMemtables)];
-    if let Some((_, reason)) = stops.iter().find(|((held, bounds), _)| *held >= bounds.hard) {
+/// The pace under `load`.
+pub(crate) fn pace(load: &Load, bounds: &Bounds) -> Pace {
+    let tables = (load.level0_tables as u64, bounds.tables(), Reason::LevelZeroTables);
+    let frozen = (load.frozen_memtables as u64, bounds.frozen(), Reason::FrozenMemtables);
+    let owed = (load.owed_bytes, bounds.owed(), Reason::OwedBytes);
+    if let Some((.., reason)) = [tables, frozen].iter().find(|(held, span, _)| *held >= span.hard) {
         return Pace::Stop(*reason);
     }
-    let owed = ((pressure.owed_bytes, options.owed_bytes), Reason::OwedBytes);
-    let delays = stops.into_iter().chain([owed]);
-    let delays = delays.map(|((held, bounds), reason)| (delay(held, bounds), reason));
-    match delays.max_by_key(|(delay, _)| *delay) {
+    let delays = [tables, frozen, owed].map(|(held, span, reason)| (delay(held, span), reason));
+    match delays.into_iter().max_by_key(|(delay, _)| *delay) {
         Some((delay, reason)) if delay >= DELAY_MIN => Pace::Delay(delay, reason),
         _ => Pace::Free,
     }
 }
 
 /// The delay for one pressure, up to [`DELAY_MAX`] at its hard bound.
-fn delay(held: u64, bounds: Bounds) -> Duration {
+fn delay(held: u64, span: Span) -> Duration {
     /// The whole way from soft to hard.
     const WAY: u128 = 1 << 20;
-    let span = u128::from(bounds.hard.saturating_sub(bounds.soft)).max(1);
-    let way = (u128::from(held.saturating_sub(bounds.soft)) * WAY / span).min(WAY);
+    let length = u128::from(span.hard.saturating_sub(span.soft)).max(1);
+    let way = (u128::from(held.saturating_sub(span.soft)) * WAY / length).min(WAY);
     let nanos = DELAY_MAX.as_nanos() * way * way / (WAY * WAY);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
@@ -141,12 +143,10 @@ mod tests {
 
     use super::*;
 
-    fn options() -> StallOptions {
-        StallOptions::new(4, 3, 100)
-    }
+    const BOUNDS: Bounds = Bounds { level0_tables: 4, frozen_memtables: 3, level_base_bytes: 100 };
 
     fn pace_of(level0_tables: usize, frozen_memtables: usize, owed_bytes: u64) -> Pace {
-        pace(&Pressure { level0_tables, frozen_memtables, owed_bytes }, &options())
+        pace(&Load { level0_tables, frozen_memtables, owed_bytes }, &BOUNDS)
     }
 
     #[test]
@@ -162,6 +162,7 @@ mod tests {
         assert_eq!(pace_of(18, 0, 0), delay(1250, Reason::LevelZeroTables));
         assert_eq!(pace_of(18, 2, 0), delay(5000, Reason::FrozenMemtables));
         assert_eq!(pace_of(30, 2, 0), delay(11250, Reason::LevelZeroTables));
+        assert_eq!(pace_of(30, 2, 0).reason(), Some("level-0 tables"));
         assert_eq!(pace_of(18, 0, 16000), delay(5000, Reason::OwedBytes));
     }
 
@@ -174,10 +175,10 @@ mod tests {
 
     #[test]
     fn the_smallest_settings_still_let_a_commit_through() {
-        let options = StallOptions::new(0, 0, 0);
-        assert_eq!(pace(&Pressure::default(), &options), Pace::Free);
-        let frozen = Pressure { frozen_memtables: 1, ..Pressure::default() };
-        assert_eq!(pace(&frozen, &options), Pace::Stop(Reason::FrozenMemtables));
+        let bounds = Bounds { level0_tables: 0, frozen_memtables: 0, level_base_bytes: 0 };
+        assert_eq!(pace(&Load::default(), &bounds), Pace::Free);
+        let frozen = Load { frozen_memtables: 1, ..Load::default() };
+        assert_eq!(pace(&frozen, &bounds), Pace::Stop(Reason::FrozenMemtables));
     }
 
     fn as_delay(pace: Pace) -> Duration {
@@ -201,7 +202,7 @@ mod tests {
 
         #[test]
         fn the_delay_grows_without_steps(owed in 0u64..30_000) {
-            let step = delay(owed + 1, options().owed_bytes) - delay(owed, options().owed_bytes);
+            let step = delay(owed + 1, BOUNDS.owed()) - delay(owed, BOUNDS.owed());
             // Twice the slope of a straight line is the steepest a square gets.
             prop_assert!(step <= DELAY_MAX / (19_200 / 2) + Duration::from_micros(1));
         }

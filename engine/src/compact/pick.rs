@@ -95,7 +95,7 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// The target size of a level below level 0.
-    fn target_bytes(&self, level: usize) -> u64 {
+    pub(crate) fn target_bytes(&self, level: usize) -> u64 {
         let steps = u32::try_from(level.saturating_sub(1)).unwrap_or(u32::MAX);
         self.level_base_bytes.saturating_mul(self.level_multiplier.saturating_pow(steps)).max(1)
     }
@@ -155,18 +155,21 @@ pub(crate) fn pick<T: Borrow<TableMeta>>(
     full.into_iter().find_map(|(_, level)| picker.relieve(level)).or_else(|| picker.reclaim())
 }
 
-/// How many bytes have to be written until no level is full: an estimate.
-pub(crate) fn owed_bytes<T: Borrow<TableMeta>>(levels: &[Vec<T>], shape: &Shape) -> u64 {
-    let bytes = |level: usize| levels[level].iter().map(|t| t.borrow().bytes).sum::<u64>();
-    let zero_is_full = levels.first().is_some_and(|zero| zero.len() >= shape.level0_tables);
-    let mut passed_down = if zero_is_full { bytes(0) } else { 0 };
+/// How many bytes have to be written until no level is full: an estimate from the number of tables
+/// in level 0 and the size of each level.
+pub(crate) fn owed_bytes(level0_tables: usize, level_bytes: &[u64], shape: &Shape) -> u64 {
+    let Some((zero, runs)) = level_bytes.split_first() else { return 0 };
+    let mut passed_down = if level0_tables >= shape.level0_tables { *zero } else { 0 };
     // Level 0 usually overlaps all of level 1.
-    let mut owed = if passed_down > 0 && levels.len() > 1 { passed_down + bytes(1) } else { 0 };
-    for level in 1..levels.len().saturating_sub(1) {
-        let held = bytes(level) + passed_down;
+    let mut owed = match runs.first() {
+        Some(one) if passed_down > 0 => passed_down + one,
+        _ => 0,
+    };
+    for (level, pair) in (1..).zip(runs.windows(2)) {
+        let held = pair[0] + passed_down;
         passed_down = held.saturating_sub(shape.target_bytes(level));
         // A byte that goes down rewrites as many below it as there are for each here.
-        let per_byte = (bytes(level + 1) / held.max(1)).min(shape.level_multiplier);
+        let per_byte = (pair[1] / held.max(1)).min(shape.level_multiplier);
         owed = owed.saturating_add(passed_down.saturating_mul(1 + per_byte));
     }
     owed

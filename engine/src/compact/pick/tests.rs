@@ -165,15 +165,14 @@ fn a_mostly_expired_table_is_rewritten() {
 
 #[test]
 fn what_is_owed_grows_with_what_lies_above_the_targets() {
-    let owed = |levels: &[Vec<TableMeta>]| owed_bytes(levels, &SHAPE);
-    assert_eq!(owed(&[]), 0);
-    let zero: Vec<_> = (0..4).map(|n| table(n, 10, 0, 9)).collect();
-    assert_eq!(owed(&[zero[1..].to_vec(), vec![table(8, 100, 0, 9)], vec![]]), 0);
+    let owed = |tables, bytes: &[u64]| owed_bytes(tables, bytes, &SHAPE);
+    assert_eq!(owed(0, &[]), 0);
+    assert_eq!(owed(3, &[30, 100, 0]), 0);
     // 40 down, 60 there already: 100 are written, and level 1 is then at its target.
-    assert_eq!(owed(&[zero.clone(), vec![table(8, 60, 0, 9)], vec![]]), 100);
+    assert_eq!(owed(4, &[40, 60, 0]), 100);
     // 40 are too many then, and each meets three in level 2 (450 / 140).
-    let levels = [zero, vec![table(8, 100, 0, 9)], vec![table(9, 450, 0, 9)], vec![]];
-    assert_eq!(owed(&levels), 140 + 40 * 4);
+    assert_eq!(owed(4, &[40, 100, 450, 0]), 140 + 40 * 4);
+    assert_eq!(owed(4, &[0, 0, 9999]), 0, "the last level is never too large");
 }
 
 proptest! {
