@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use icecore_disk::{Disk, LockError, LockMode, Name, RealDisk};
 
@@ -84,6 +85,26 @@ fn a_deleted_lock_file_gives_no_second_owner_in_any_process() {
     drop(other.stdin.take());
     lines.last();
     assert!(other.wait().unwrap().success());
+    drop(disk.lock(LockMode::Exclusive).unwrap());
+}
+
+#[test]
+fn threads_that_race_for_the_lock_hold_it_one_at_a_time() {
+    let (_directory, disk) = store();
+    let (holders, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let Ok(_guard) = disk.lock(LockMode::Exclusive) else { continue };
+                    assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                    taken.fetch_add(1, Ordering::SeqCst);
+                    assert_eq!(holders.fetch_sub(1, Ordering::SeqCst), 1);
+                }
+            });
+        }
+    });
+    assert!(taken.into_inner() > 0);
     drop(disk.lock(LockMode::Exclusive).unwrap());
 }
 
