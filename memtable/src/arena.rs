@@ -35,7 +35,6 @@ const _: () = assert!(HEADER_BYTES >= size_of::<*const Chunk>());
 pub struct ArenaPool {
     chunk_bytes: usize,
     free_chunks_max: usize,
-    seed: u64,
     free: Mutex<Vec<Block>>,
     live_bytes: AtomicUsize,
     pinned_bytes: AtomicUsize,
@@ -59,28 +58,14 @@ impl ArenaPool {
     /// # Panics
     /// If `chunk_bytes` is not such a number.
     pub fn new(chunk_bytes: usize, free_chunks_max: usize) -> Arc<ArenaPool> {
-        ArenaPool::seeded(chunk_bytes, free_chunks_max, 0x9e37_79b9_7f4a_7c15)
-    }
-
-    /// Like [`ArenaPool::new`]; the shapes of memtables are drawn from `seed`. Whoever chooses the
-    /// keys and knows the seed can build memtables that are slow to search.
-    ///
-    /// # Panics
-    /// Like [`ArenaPool::new`].
-    pub fn seeded(chunk_bytes: usize, free_chunks_max: usize, seed: u64) -> Arc<ArenaPool> {
         assert!(chunk_bytes.is_power_of_two() && chunk_bytes >= CHUNK_BYTES_MIN);
         Arc::new(ArenaPool {
             chunk_bytes,
             free_chunks_max,
-            seed,
             free: Mutex::new(Vec::new()),
             live_bytes: AtomicUsize::new(0),
             pinned_bytes: AtomicUsize::new(0),
         })
-    }
-
-    pub(crate) fn seed(&self) -> u64 {
-        self.seed
     }
 
     /// What the pool holds.

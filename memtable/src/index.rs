@@ -52,8 +52,10 @@ impl Directory {
     }
 }
 
-/// The header of a segment; its links are the slots.
+/// The header of a segment, which is all of it: the slots are in here, not in the run of links, so
+/// that a lookup touches one of them without first asking how many there are.
 struct Segment {
+    slots: [Link<Node>; SLOTS],
     /// How many high bits of the hash its keys have in common.
     depth: u32,
     /// How many keys it has; only the inserter looks.
@@ -85,9 +87,9 @@ fn tag(hash: u32) -> usize {
 /// The slots of `segment` in the order in which a key with this hash tries them.
 #[inline]
 fn slots<'a>(segment: Ref<'a, Segment>, hash: u32) -> impl Iterator<Item = &'a Link<Node>> {
-    let links = segment.links();
+    let slots = &segment.get().slots;
     let start = hash as usize & (SLOTS - 1);
-    links[start..].iter().chain(&links[..start])
+    slots[start..].iter().chain(&slots[..start])
 }
 
 impl Index {
@@ -156,7 +158,8 @@ impl Index {
     fn segment<'a>(&self, bump: &mut Bump, arena: &'a Arena, depth: u32) -> Ref<'a, Segment> {
         // Only the inserter counts.
         self.segments.store(self.segments.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        place(bump, arena, Segment { depth, keys: AtomicU32::new(0) }, SLOTS, &[])
+        let slots = std::array::from_fn(|_| Link::empty());
+        place(bump, arena, Segment { slots, depth, keys: AtomicU32::new(0) }, 0, &[])
     }
 
     /// Replaces `segment`, which `entry` leads to, by two.
@@ -172,7 +175,7 @@ impl Index {
         let halves = [self.segment(bump, arena, depth), self.segment(bump, arena, depth)];
         // The old segment is garbage.
         self.segments.store(self.segments.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-        for node in segment.links().iter().filter_map(Link::load_untagged) {
+        for node in segment.slots.iter().filter_map(Link::load_untagged) {
             put(halves[(node.hash() >> (u32::BITS - depth)) as usize & 1], node);
         }
         let half = 1 << (directory.depth - depth);

@@ -27,8 +27,8 @@
 //!
 //! - [`table`]: the memtable and its inserter.
 //! - [`cursor`]: walks along the order.
-//! - `list`: the keys in order; `index`: from the hash of a key to the key; `node`: one key;
-//!   `chain`: its versions; `ranges`: deletions of ranges.
+//! - `list`: the keys in order; `pages`: where in the order a key is; `index`: from the hash of a
+//!   key to the key; `node`: one key; `chain`: its versions; `ranges`: deletions of ranges.
 //! - `record`: records and links in the arena; [`arena`]: the memory. All `unsafe` code is in
 //!   these two.
 //! - `sync`: atomics and locks, or loom's.
@@ -41,6 +41,7 @@ pub mod cursor;
 mod index;
 mod list;
 mod node;
+mod pages;
 mod ranges;
 mod record;
 mod sync;

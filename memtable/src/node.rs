@@ -5,8 +5,8 @@ use icecore_model::Versionstamp;
 use crate::chain::{self, Version, VersionRef};
 use crate::record::{Link, Ref, Shape};
 
-/// The header of one key. The links of its record are its tower, the order itself first; the bytes
-/// are the key.
+/// The header of one key. The one link of its record leads to the next larger key; the bytes are
+/// the key.
 pub(crate) struct Node {
     newest: Link<Version>,
     /// The next smaller key, as far as the inserter had come; see [`List`](crate::list::List).

@@ -15,7 +15,7 @@ use crate::arena::{Arena, ArenaPool, Bump};
 use crate::chain::{self, VersionRef};
 use crate::cursor::{Cursor, Versions};
 use crate::index::{Index, short_hash};
-use crate::list::{HEIGHT_MAX, List, Tower, empty_tower};
+use crate::list::List;
 use crate::node::NodeRef;
 use crate::ranges::Ranges;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
@@ -54,9 +54,6 @@ pub fn create(pool: &Arc<ArenaPool>) -> (Arc<Memtable>, Inserter) {
     let inserter = Inserter {
         memtable: Arc::clone(&memtable),
         bump: Bump::new(),
-        finger: empty_tower(),
-        // The generator stands still at zero.
-        random: pool.seed() | 1,
         floor: Versionstamp::ZERO,
         range_bytes: 0,
     };
@@ -232,9 +229,6 @@ impl std::fmt::Debug for Hit<'_> {
 pub struct Inserter {
     memtable: Arc<Memtable>,
     bump: Bump,
-    /// Per level the last key before or at the last insertion.
-    finger: Tower,
-    random: u64,
     /// The highest floor so far.
     floor: Versionstamp,
     range_bytes: usize,
@@ -292,9 +286,7 @@ impl Inserter {
                 memtable.entries.store(entries - dropped, Ordering::Relaxed);
             }
             None => {
-                let height = random_height(&mut self.random);
-                let list = &memtable.list;
-                let node = list.insert((bump, arena), &self.finger, (key, hash), height, |bump| {
+                let node = memtable.list.insert((bump, arena), (key, hash), |bump| {
                     chain::make(bump, arena, None, stamp, change)
                 });
                 memtable.index.insert(bump, arena, node);
@@ -315,16 +307,6 @@ impl std::fmt::Debug for Inserter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Inserter").field(&self.memtable).finish()
     }
-}
-
-/// From 1 to [`HEIGHT_MAX`]; each further level with a probability of a quarter. The generator is
-/// xorshift64* (Sebastiano Vigna, 2014).
-fn random_height(state: &mut u64) -> usize {
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    let bits = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
-    HEIGHT_MAX.min(1 + bits.trailing_zeros() as usize / 2)
 }
 
 #[cfg(test)]
