@@ -25,6 +25,11 @@
 //!    away: a rewrite in place only happens where everything is at or below the floor, so that all
 //!    deletions go, or, failing those, a value whose expiry has passed. Such a sequence is finite
 //!    (Dershowitz and Manna, *Proving termination with multiset orderings*, 1979).
+//!
+//! Whoever carries a job out owes: what lies *below* its inputs, in the sense of
+//! [`garbage`](super::garbage), is exactly the tables of the levels below the output level. The
+//! other tables of level 0 are newer where they overlap an input. To count them, or anything else,
+//! as below would keep deletions that invariant 3 relies upon to go.
 
 use std::borrow::Borrow;
 use std::cmp::Reverse;
