@@ -1,5 +1,54 @@
-//! Under construction.
-#[allow(dead_code, reason = "a part that the engine is yet to use")]
+//! The storage engine: it joins log, memtable and tables into one store.
+//!
+//! The write path can be walked from [`Engine::commit`] down: [`batch`] (what a caller asks for),
+//! `commit` (checks, effects, stamp), `resolve` (mutations become effects), then the log and the
+//! memtable. The read path starts at [`Engine::get`]: `epoch` (pinning a view), `view` (the sources
+//! by age), `levels` (tables). Scans go through `scan`, `merge` and `source`.
+//!
+//! What keeps the store in shape: `flush`, `compact`, `expiry`, `worker` (threads), `stall`
+//! (pacing writers). What makes it survive: `manifest` (which files count), `open` (recovery).
+
+pub mod batch;
+pub mod check;
+pub mod commit;
+pub mod engine;
+pub mod error;
+pub mod keyspace;
+pub mod options;
+pub mod scan;
+pub mod snapshot;
+pub mod stats;
+pub mod worker;
+
+mod checkpoint;
+mod compact;
+mod convert;
+mod core;
 mod epoch;
-#[allow(dead_code, reason = "a part that the engine is yet to use")]
+mod expiry;
+mod flush;
+mod levels;
+mod manifest;
+mod merge;
+mod open;
+mod pace;
+mod stall;
+mod resolve;
+mod roster;
+mod source;
 mod sync;
+mod view;
+
+pub use batch::{Batch, Check, Current, Mutation, Outcome, UpdateFn, Updated};
+pub use check::CheckReport;
+pub use commit::CommitFuture;
+pub use core::Environment;
+pub use engine::{Engine, Record};
+pub use error::{Error, ErrorKind};
+pub use icecore_sstable::{Compression, ReadMode, TableOptions};
+pub use icecore_wal::{Durability, LogOptions};
+pub use options::{Access, Create, Options, Workers};
+pub use scan::{Item, Keys, Scan};
+pub use snapshot::Snapshot;
+pub use stats::{LevelStats, Stats};
+pub use worker::Step;

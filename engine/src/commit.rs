@@ -1,0 +1,327 @@
+//! The write path: from a batch to a visible commit.
+//!
+//! 1. Sizes are checked, and the pace of writers is kept, before any lock is taken.
+//! 2. Under the writer lock: the clock is read, checks are compared with the newest state (also
+//!    with what is not yet durable), mutations are resolved into effects, and log space is
+//!    reserved. Up to here any error leaves no trace.
+//! 3. The commit takes the next stamp, its effects enter the memtable, still invisible, and it is
+//!    appended to the log. The memtable comes first: once a frame is in the log, any thread may
+//!    complete the write and make the stamp visible.
+//! 4. Without the lock: the caller waits for its durability, or drives the log itself.
+//!
+//! A commit whose check failed waits until the stamp that failed it is visible, so that a caller
+//! who reads again sees the newer state.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use icecore_model::{Timestamp, Versionstamp};
+use icecore_wal::Durability;
+
+use crate::batch::{Batch, Check, Current, Mutation, Outcome};
+use crate::core::{Core, Writer, lock};
+use crate::error::Error;
+use crate::keyspace;
+use crate::resolve::{self, Base, Look};
+
+/// What the part under the lock came to.
+#[derive(Debug)]
+pub(crate) enum Submitted {
+    /// The commit is in the log, and becomes visible later.
+    Appended(Versionstamp),
+    /// These checks do not hold against the state of `seen`.
+    CheckFailed { indexes: Vec<usize>, seen: Versionstamp },
+}
+
+/// Computes the effects of a commit that gets this stamp.
+pub(crate) type Fill<'f> = dyn FnMut(&Core, Versionstamp, &mut Vec<u8>) -> Result<(), Error> + 'f;
+
+impl Core {
+    pub(crate) fn commit(&self, batch: Batch<'_>, durability: Durability) -> Result<Outcome, Error> {
+        match self.submit(batch, durability)? {
+            Submitted::Appended(stamp) => {
+                self.log()?.wait(stamp).map_err(outcome_unknown)?;
+                Ok(Outcome::Committed(stamp))
+            }
+            Submitted::CheckFailed { indexes, seen } => {
+                self.log()?.wait(seen)?;
+                Ok(Outcome::CheckFailed { indexes })
+            }
+        }
+    }
+
+    /// Everything up to the point where a commit only waits for its durability.
+    pub(crate) fn submit(
+        &self,
+        batch: Batch<'_>,
+        durability: Durability,
+    ) -> Result<Submitted, Error> {
+        self.validate(batch)?;
+        self.keep_pace()?;
+        let mut writer = self.lock_writer()?;
+        let writer = writer.as_mut().ok_or(Error::ReadOnly)?;
+        let now_ms = self.now_ms();
+        if let Some(failed) = self.failed_checks(batch.checks, writer.last, now_ms)? {
+            return Ok(failed);
+        }
+        let base = NewestState { core: self, now_ms };
+        let stamp = self.append(writer, durability, now_ms, &mut |_, stamp, effects| {
+            resolve::resolve(batch.mutations, stamp, &base, effects)
+        })?;
+        Ok(Submitted::Appended(stamp))
+    }
+
+    /// Commits effects that the engine itself computes, under the writer lock.
+    pub(crate) fn commit_effects(
+        &self,
+        durability: Durability,
+        fill: &mut Fill<'_>,
+    ) -> Result<Versionstamp, Error> {
+        let stamp = {
+            let mut writer = self.lock_writer()?;
+            let writer = writer.as_mut().ok_or(Error::ReadOnly)?;
+            let now_ms = self.now_ms();
+            self.append(writer, durability, now_ms, fill)?
+        };
+        self.log()?.wait(stamp).map_err(outcome_unknown)?;
+        Ok(stamp)
+    }
+
+    fn lock_writer(&self) -> Result<std::sync::MutexGuard<'_, Option<Writer>>, Error> {
+        let writer = lock(&self.writer);
+        // Asked under the lock: after `close` has had it, no commit begins.
+        self.check_open()?;
+        Ok(writer)
+    }
+
+    /// Steps 2 (from the resolution on) and 3.
+    fn append(
+        &self,
+        writer: &mut Writer,
+        durability: Durability,
+        now_ms: u64,
+        fill: &mut Fill<'_>,
+    ) -> Result<Versionstamp, Error> {
+        let log = self.log()?;
+        let stamp = writer.last.next();
+        let mut effects = std::mem::take(&mut writer.effects);
+        effects.clear();
+        let filled = fill(self, stamp, &mut effects)
+            .and_then(|()| self.check_commit_size(effects.len()))
+            .and_then(|()| self.reserve(effects.len()));
+        let appended = filled.and_then(|()| {
+            let armed = PoisonUnlessDisarmed(log);
+            writer
+                .inserter
+                .apply(stamp, icecore_model::Effects::new(&effects), self.memtable_floor(stamp))
+                .expect("the engine encodes effects that decode");
+            log.append(stamp, now_ms, &effects, durability)?;
+            std::mem::forget(armed);
+            Ok(())
+        });
+        writer.log_bytes += (effects.len() as u64).next_multiple_of(LOG_BYTES_PER_COMMIT_MIN);
+        writer.effects = effects;
+        appended?;
+        writer.last = stamp;
+        if self.is_full(writer) {
+            self.freeze(writer);
+        }
+        self.counters.committed();
+        Ok(stamp)
+    }
+
+    /// Makes room in the log. A failure that is not want of space leaves the log unusable.
+    fn reserve(&self, bytes: usize) -> Result<(), Error> {
+        let log = self.log()?;
+        match log.reserve(bytes).map_err(Error::from) {
+            Ok(()) => Ok(()),
+            Err(error @ (Error::OutOfSpace { .. } | Error::LimitExceeded { .. })) => Err(error),
+            Err(error) => {
+                self.poison(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The floor for dropping versions in the memtable. Reading all slots costs more than a small
+    /// commit, so it is done once in a while; an older floor is only more careful.
+    fn memtable_floor(&self, stamp: Versionstamp) -> Versionstamp {
+        if stamp.get().is_multiple_of(FLOOR_EVERY) { self.floor() } else { Versionstamp::ZERO }
+    }
+
+    fn check_commit_size(&self, bytes: usize) -> Result<(), Error> {
+        limit("a commit's encoded effects", self.options.commit_bytes_max, bytes)
+    }
+
+    fn failed_checks(
+        &self,
+        checks: &[Check<'_>],
+        last: Versionstamp,
+        now_ms: u64,
+    ) -> Result<Option<Submitted>, Error> {
+        let mut indexes = Vec::new();
+        let mut seen = Versionstamp::ZERO;
+        for (index, check) in checks.iter().enumerate() {
+            let pinned = self.published.pin(|| self.visible());
+            let found = pinned
+                .get(check.key, Versionstamp::MAX, &self.access)?
+                .filter(|f| !self.has_expired(f.stamp(), f.expires_at(), || now_ms));
+            let actual = found.as_ref().map(|f| f.stamp());
+            if actual != check.expected {
+                indexes.push(index);
+                // An absent key does not tell which commit made it so: wait for all of them.
+                seen = seen.max(actual.unwrap_or(last));
+            }
+        }
+        Ok((!indexes.is_empty()).then_some(Submitted::CheckFailed { indexes, seen }))
+    }
+
+    fn validate(&self, batch: Batch<'_>) -> Result<(), Error> {
+        for check in batch.checks {
+            self.validate_key(check.key)?;
+        }
+        for mutation in batch.mutations {
+            match *mutation {
+                Mutation::Set { key, value, .. } => {
+                    self.validate_key(key)?;
+                    limit("a value", self.options.value_bytes_max, value.len())?;
+                }
+                Mutation::SetVersionstamped { prefix, value, .. } => {
+                    self.validate_key(prefix)?;
+                    let stamped = prefix.len() + icecore_model::key::VERSIONSTAMP_PART_BYTES;
+                    limit("a key", self.options.key_bytes_max, stamped)?;
+                    limit("a value", self.options.value_bytes_max, value.len())?;
+                }
+                Mutation::Delete { key } | Mutation::Update { key, .. } => self.validate_key(key)?,
+                Mutation::DeleteRange { start, end } => self.validate_range(start, end)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_key(&self, key: &[u8]) -> Result<(), Error> {
+        limit("a key", self.options.key_bytes_max, key.len())?;
+        match key.first() {
+            Some(space) if keyspace::is_open_to_callers(*space) => Ok(()),
+            Some(space) => Err(Error::invalid(format!("there is no keyspace {space:#04x}"))),
+            None => Err(Error::invalid("a key cannot be empty")),
+        }
+    }
+
+    fn validate_range(&self, start: &[u8], end: &[u8]) -> Result<(), Error> {
+        self.validate_key(start)?;
+        limit("a key", self.options.key_bytes_max, end.len())?;
+        if start >= end {
+            return Err(Error::invalid("a range to delete must end after it starts"));
+        }
+        if end[0] == start[0] || *end == [start[0] + 1] {
+            Ok(())
+        } else {
+            Err(Error::invalid("a range to delete must stay in one keyspace"))
+        }
+    }
+
+    /// Refuses every further commit; reads go on.
+    pub(crate) fn poison(&self, cause: &Error) {
+        let mut state = self.state.lock();
+        state.poisoned.get_or_insert_with(|| cause.to_string());
+        if let Some(log) = &self.log {
+            log.poison();
+        }
+        self.state.announce(&mut state);
+    }
+}
+
+/// A frame's header and, for a durable commit, the padding of its block.
+const LOG_BYTES_PER_COMMIT_MIN: u64 = 512;
+
+/// How many commits share one look at the readers.
+const FLOOR_EVERY: u64 = 64;
+
+fn limit(limit: &'static str, max: usize, got: usize) -> Result<(), Error> {
+    if got <= max {
+        Ok(())
+    } else {
+        Err(Error::LimitExceeded { limit, max: max as u64, got: got as u64 })
+    }
+}
+
+/// After the append, a failure of the log leaves it open whether the commit is stored.
+fn outcome_unknown(error: icecore_wal::Error) -> Error {
+    Error::OutcomeUnknown { cause: error.to_string() }
+}
+
+/// Poisons the log when a panic leaves a commit half applied.
+struct PoisonUnlessDisarmed<'l>(&'l icecore_wal::Log);
+
+impl Drop for PoisonUnlessDisarmed<'_> {
+    fn drop(&mut self) {
+        self.0.poison();
+    }
+}
+
+/// The state of all commits so far, also of those that are not visible yet.
+struct NewestState<'c> {
+    core: &'c Core,
+    now_ms: u64,
+}
+
+impl Base for NewestState<'_> {
+    fn look(&self, key: &[u8], see: &mut Look<'_>) -> Result<(), Error> {
+        let core = self.core;
+        let pinned = core.published.pin(|| core.visible());
+        let found = pinned
+            .get(key, Versionstamp::MAX, &core.access)?
+            .filter(|f| !core.has_expired(f.stamp(), f.expires_at(), || self.now_ms));
+        match found {
+            Some(found) => {
+                see(Some(Current { value: found.value(), expires_at: found.expires_at() }))
+            }
+            None => see(None),
+        }
+    }
+
+    fn has_expired(&self, moment: Timestamp) -> bool {
+        moment.ms() <= self.now_ms
+    }
+}
+
+/// A commit that has been submitted. It goes on whether or not this future is polled or dropped;
+/// the future only tells what became of it. It needs no particular executor.
+#[derive(Debug)]
+#[must_use = "the outcome of a commit is known only when its future is done"]
+pub struct CommitFuture {
+    pub(crate) core: Arc<Core>,
+    /// `None` once the outcome was given.
+    pub(crate) submitted: Option<Result<Submitted, Error>>,
+}
+
+impl Future for CommitFuture {
+    type Output = Result<Outcome, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let stamp = match self.submitted.as_ref().expect("a future is not polled after its end") {
+            Ok(Submitted::Appended(stamp)) => Some(*stamp),
+            Ok(Submitted::CheckFailed { seen, .. }) => Some(*seen),
+            Err(_) => None,
+        };
+        let waited = match (stamp, &self.core.log) {
+            (Some(stamp), Some(log)) => match log.poll_visible(stamp, context.waker()) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(waited) => waited,
+            },
+            _ => Ok(()),
+        };
+        Poll::Ready(match (self.submitted.take().expect("looked at above"), waited) {
+            (Err(error), _) => Err(error),
+            (Ok(Submitted::Appended(stamp)), Ok(())) => Ok(Outcome::Committed(stamp)),
+            (Ok(Submitted::Appended(_)), Err(error)) => Err(outcome_unknown(error)),
+            (Ok(Submitted::CheckFailed { indexes, .. }), Ok(())) => {
+                Ok(Outcome::CheckFailed { indexes })
+            }
+            (Ok(Submitted::CheckFailed { .. }), Err(error)) => Err(error.into()),
+        })
+    }
+}

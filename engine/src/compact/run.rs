@@ -1,0 +1,202 @@
+//! Carrying out a compaction.
+//!
+//! The outputs are synced, then the directory, then the manifest edit that exchanges inputs for
+//! outputs; only after that do the inputs become garbage. A crash before the edit leaves outputs
+//! that nobody lists: they are deleted when the store is opened.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use icecore_disk::Name;
+use icecore_model::{RangeSet, Versionstamp};
+use icecore_sstable::{Table, TableId, TableSummary};
+
+use super::garbage::{Expired, Garbage, surviving_ranges};
+use super::output::Output;
+use super::pick::{Horizon, Job, Kind, Shape, TableMeta, pick};
+use crate::core::{Core, lock};
+use crate::error::Error;
+use crate::levels::TableHandle;
+use crate::manifest::Edit;
+use crate::merge::MergeVersions;
+use crate::source::Versions;
+use crate::view::View;
+
+impl Core {
+    /// What the sweeper has noted as expired.
+    pub(crate) fn expired_before(&self) -> Option<Expired> {
+        self.watermark().map(|mark| Expired { moment: mark.moment, stamp: mark.stamp })
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            level0_tables: self.options.level0_tables,
+            level_base_bytes: self.options.level_base_bytes,
+            level_multiplier: self.options.level_multiplier,
+        }
+    }
+
+    /// Does the next compaction. Says whether there was one.
+    pub(crate) fn compact_once(&self) -> Result<bool, Error> {
+        let _compacting = lock(&self.compacting);
+        let horizon = Horizon { floor: self.floor(), expired: self.expired_before() };
+        let view = {
+            let state = self.state.lock();
+            state.check_poison()?;
+            Arc::clone(&state.view)
+        };
+        let Some(job) = pick(&metas(&view), &self.shape(), &horizon, &BTreeSet::new()) else {
+            return Ok(false);
+        };
+        let done = match job.kind {
+            Kind::Move => self.move_table(&view, &job),
+            Kind::Merge => self.merge_tables(&view, &job, &horizon),
+        };
+        let mut state = self.state.lock();
+        state.compaction_failure = done.as_ref().err().cloned();
+        self.state.announce(&mut state);
+        done.map(|()| true)
+    }
+
+    /// Compacts until nothing is left to gain.
+    pub(crate) fn compact_until_quiet(&self) -> Result<(), Error> {
+        while self.compact_once()? {}
+        self.collect_garbage();
+        Ok(())
+    }
+
+    fn move_table(&self, view: &View, job: &Job) -> Result<(), Error> {
+        let added = inputs(view, job).map(|(_, table)| (job.output_level, table.summary().clone()));
+        let edit =
+            Edit { added: added.collect(), removed: job.inputs.clone(), ..Edit::default() };
+        let mut state = self.state.lock();
+        let frozen = state.view.frozen.clone();
+        self.install(&mut state, edit, frozen)?;
+        self.counters.moved();
+        Ok(())
+    }
+
+    fn merge_tables(&self, view: &View, job: &Job, horizon: &Horizon) -> Result<(), Error> {
+        let database = self.state.lock().catalog.database;
+        let mut next_id =
+            || TableId { database, number: self.state.lock().take_table_number() };
+        let mut output = Output {
+            disk: &*self.env.disk,
+            options: &self.options.table,
+            table_bytes: self.options.table_bytes,
+            next_id: &mut next_id,
+            begun: Vec::new(),
+        };
+        let done = self.write_merged(view, job, horizon, &mut output).and_then(|tables| {
+            let label = self.env.disk.label();
+            self.env.disk.sync_dir().map_err(|e| Error::io(label, "sync", e))?;
+            Ok(tables)
+        });
+        let begun = output.begun;
+        let tables = match done {
+            Ok(tables) => tables,
+            Err(error) => {
+                self.state.lock().garbage.extend(begun.into_iter().map(Name::Table));
+                return Err(error);
+            }
+        };
+        let read = inputs(view, job).map(|(_, table)| table.summary().bytes).sum();
+        let written = tables.iter().map(|table| table.bytes).sum();
+        let retired: Vec<_> = inputs(view, job).map(|(_, table)| Arc::clone(table)).collect();
+        let added = tables.into_iter().map(|table| (job.output_level, table)).collect();
+        let edit = Edit { added, removed: job.inputs.clone(), ..Edit::default() };
+        let mut state = self.state.lock();
+        let frozen = state.view.frozen.clone();
+        self.install(&mut state, edit, frozen)?;
+        state.retire(retired);
+        drop(state);
+        self.counters.compacted(read, written);
+        Ok(())
+    }
+
+    fn write_merged(
+        &self,
+        view: &View,
+        job: &Job,
+        horizon: &Horizon,
+        output: &mut Output<'_>,
+    ) -> Result<Vec<TableSummary>, Error> {
+        let (sources, ranges) = self.open_inputs(view, job)?;
+        let below = below(view, job);
+        let bottommost = |key: &[u8]| !below.iter().any(|table| table.covers(key));
+        let nothing_below = |start: &[u8], end: &[u8]| {
+            let end = std::ops::Bound::Excluded(end);
+            !below.iter().any(|table| table.summary().overlaps(start, end))
+        };
+        let survivors = surviving_ranges(&ranges, horizon.floor, nothing_below);
+        let mut garbage = Garbage::new(horizon.floor, horizon.expired, &ranges, bottommost);
+        let merge = MergeVersions::new(sources)?;
+        output.write(merge, Versionstamp::MAX, &mut garbage, survivors)
+    }
+
+    /// The versions of the inputs, and all their range tombstones.
+    fn open_inputs(&self, view: &View, job: &Job) -> Result<(Vec<Versions>, RangeSet), Error> {
+        let mut sources = Vec::new();
+        let mut runs: Vec<(usize, Vec<Arc<Table>>)> = Vec::new();
+        let mut tombstones = Vec::new();
+        for (level, handle) in inputs(view, job) {
+            let table = handle.table(&self.access)?;
+            tombstones.extend(table.ranges().clipped(None, None));
+            match runs.last_mut() {
+                _ if level == 0 => sources.push(Versions::Table(table.versions())),
+                Some((open, run)) if *open == level => run.push(Arc::clone(table)),
+                _ => runs.push((level, vec![Arc::clone(table)])),
+            }
+        }
+        sources.extend(runs.into_iter().map(|(_, run)| Versions::run(run)));
+        Ok((sources, RangeSet::new(tombstones)))
+    }
+}
+
+/// The inputs of a job with their levels, in the order of the view.
+fn inputs<'v>(
+    view: &'v View,
+    job: &'v Job,
+) -> impl Iterator<Item = (usize, &'v Arc<TableHandle>)> {
+    let is_input = |level, number| job.inputs.contains(&(level, number));
+    view.levels.tables().filter(move |(level, table)| is_input(*level, table.summary().number))
+}
+
+/// The tables that may hold something older than the inputs: those of the output level and the
+/// levels below it, and those of level 0 that are older than an input there.
+fn below<'v>(view: &'v View, job: &'v Job) -> Vec<&'v Arc<TableHandle>> {
+    let newest_input = inputs(view, job).map(|(_, table)| table.summary().max_stamp).max();
+    let may_be_older = move |level: usize, table: &TableHandle| match level {
+        0 => Some(table.summary().min_stamp) <= newest_input,
+        level => level >= job.output_level,
+    };
+    view.levels
+        .tables()
+        .filter(|(level, table)| !job.inputs.contains(&(*level, table.summary().number)) && may_be_older(*level, table))
+        .map(|(_, table)| table)
+        .collect()
+}
+
+/// What the choice of the next job needs to know of the tables.
+fn metas(view: &View) -> Vec<Vec<TableMeta>> {
+    (0..crate::manifest::catalog::LEVELS)
+        .map(|level| view.levels.level(level).iter().map(|table| meta(table)).collect())
+        .collect()
+}
+
+fn meta(handle: &TableHandle) -> TableMeta {
+    let table = handle.summary();
+    let (start, end) = table.bounds();
+    TableMeta {
+        number: table.number,
+        bytes: table.bytes,
+        start: start.to_vec(),
+        end: end.map(<[u8]>::to_vec),
+        entries: table.entries,
+        tombstones: table.tombstones,
+        range_tombstones: table.range_tombstones,
+        never_expires: table.never_expires,
+        expiry: table.min_expiry.zip(table.max_expiry),
+        max_stamp: table.max_stamp,
+    }
+}

@@ -1,0 +1,255 @@
+//! The parts of an open store, and the locks that guard them.
+//!
+//! Locks are taken in this order, never the other way round:
+//!
+//! 1. `maintenance` (one holder flushes, sweeps, prepares log segments) or `compacting`;
+//! 2. `writer`: what a commit needs exclusively;
+//! 3. `state`: the catalog, the manifest and the current view.
+//!
+//! The log and the published view have locks of their own, taken after all of these.
+//! I/O happens under `state` only for manifest edits: an edit and the change of the catalog that
+//! it describes must not be separated. Readers never take any of the three.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use icecore_disk::{Clock, Disk, LockGuard, Name, Random};
+use icecore_memtable::{ArenaPool, Inserter, Memtable};
+use icecore_model::{Timestamp, Versionstamp};
+use icecore_wal::Log;
+
+use crate::epoch::Published;
+use crate::error::Error;
+use crate::expiry::Watermark;
+use crate::levels::{Levels, TableAccess, TableHandle};
+use crate::manifest::{Catalog, Edit, Manifest};
+use crate::options::Options;
+use crate::stats::Counters;
+use crate::view::View;
+
+/// The world that a store lives in.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The directory.
+    pub disk: Arc<dyn Disk>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Salts and identities.
+    pub random: Arc<dyn Random>,
+}
+
+/// An open store.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) env: Environment,
+    pub(crate) options: Options,
+    pub(crate) access: Arc<TableAccess>,
+    pub(crate) pool: Arc<ArenaPool>,
+    pub(crate) published: Published<View>,
+    /// `None` when the store is open for reading only.
+    pub(crate) log: Option<Log>,
+    /// What is visible when there is no log.
+    pub(crate) recovered: Versionstamp,
+    pub(crate) writer: Mutex<Option<Writer>>,
+    pub(crate) state: Arc<SharedState>,
+    pub(crate) maintenance: Mutex<()>,
+    pub(crate) compacting: Mutex<()>,
+    pub(crate) watermark: RwLock<Option<Watermark>>,
+    /// The highest reading of the wall clock in this life, in milliseconds.
+    pub(crate) clock_ms: AtomicU64,
+    pub(crate) counters: Counters,
+    pub(crate) closed: AtomicBool,
+    pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
+}
+
+/// What a commit needs exclusively.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) inserter: Inserter,
+    /// The last stamp that was issued.
+    pub(crate) last: Versionstamp,
+    /// About how many bytes of the log belong to the live memtable.
+    pub(crate) log_bytes: u64,
+    /// The encoded effects of the commit at hand; kept for its memory.
+    pub(crate) effects: Vec<u8>,
+}
+
+/// The state that the log's roster shares with the engine.
+#[derive(Debug)]
+pub(crate) struct SharedState {
+    state: Mutex<State>,
+    /// Something changed that a stalled commit or an idle worker may be waiting for.
+    changed: Condvar,
+    /// Disk space that commits leave free.
+    pub(crate) reserve_bytes: u64,
+    pub(crate) disk: Arc<dyn Disk>,
+}
+
+/// The catalog and what hangs on it.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) catalog: Catalog,
+    /// `None` when the store is open for reading only.
+    pub(crate) manifest: Option<Manifest>,
+    /// The view that is published.
+    pub(crate) view: Arc<View>,
+    /// Tables that are no longer part of the store but may still be read.
+    pub(crate) obsolete: Vec<Arc<TableHandle>>,
+    /// Files that nobody refers to any more.
+    pub(crate) garbage: Vec<Name>,
+    /// The first failure that left the outcome of a write open.
+    pub(crate) poisoned: Option<String>,
+    /// Why the last attempt of a flush failed, if it did.
+    pub(crate) flush_failure: Option<Error>,
+    /// Why the last attempt of a compaction failed, if it did.
+    pub(crate) compaction_failure: Option<Error>,
+    /// Counts changes, so that a waiter can tell one from a spurious wake-up.
+    pub(crate) changes: u64,
+    /// Workers are to end.
+    pub(crate) stopping: bool,
+}
+
+/// Takes a lock although a holder of it panicked: everything behind our locks is consistent
+/// between any two statements, and a panic inside a commit poisons the store by itself.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SharedState {
+    pub(crate) fn new(state: State, reserve_bytes: u64, disk: Arc<dyn Disk>) -> SharedState {
+        SharedState { state: Mutex::new(state), changed: Condvar::new(), reserve_bytes, disk }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Tells everybody who waits that something changed.
+    pub(crate) fn announce(&self, state: &mut State) {
+        state.changes += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until something has changed since the count of changes was `seen`, or `patience` has
+    /// passed. The caller looks again at whatever it waits for.
+    pub(crate) fn wait_for_change(&self, seen: u64, patience: Duration) {
+        let unchanged = |state: &mut State| state.changes == seen;
+        let waited = self.changed.wait_timeout_while(self.lock(), patience, unchanged);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl State {
+    pub(crate) fn check_poison(&self) -> Result<(), Error> {
+        match &self.poisoned {
+            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes `edit` durable and carries it out on the catalog. Any failure after the space was
+    /// reserved poisons the store: whether the edit is on the disk cannot be known.
+    pub(crate) fn edit(&mut self, mut edit: Edit) -> Result<(), Error> {
+        self.check_poison()?;
+        let manifest = self.manifest.as_mut().ok_or(Error::ReadOnly)?;
+        edit.next_table = Some(self.catalog.next_table);
+        let mut catalog = self.catalog.clone();
+        catalog.apply(&edit).expect("the engine makes edits that fit its own catalog");
+        manifest.reserve(edit.encode().len())?;
+        if let Err(error) = manifest.append(&edit, catalog.flushed) {
+            self.poisoned = Some(error.to_string());
+            return Err(error);
+        }
+        self.catalog = catalog;
+        Ok(())
+    }
+
+    /// Takes the next table number. It is never given again: see [`Catalog::next_table`].
+    pub(crate) fn take_table_number(&mut self) -> u64 {
+        let number = self.catalog.next_table;
+        self.catalog.next_table += 1;
+        number
+    }
+
+    /// Notes that `handles` left the catalog; their files go when the last reader is done.
+    pub(crate) fn retire(&mut self, handles: impl IntoIterator<Item = Arc<TableHandle>>) {
+        self.obsolete.extend(handles);
+    }
+}
+
+impl Core {
+    pub(crate) fn log(&self) -> Result<&Log, Error> {
+        self.log.as_ref().ok_or(Error::ReadOnly)
+    }
+
+    /// The newest stamp that readers may see.
+    #[inline]
+    pub(crate) fn visible(&self) -> Versionstamp {
+        self.log.as_ref().map_or(self.recovered, Log::visible)
+    }
+
+    /// The clock: milliseconds since the epoch, never less than before in this life.
+    pub(crate) fn now_ms(&self) -> u64 {
+        let wall = self.env.clock.wall_ms();
+        self.clock_ms.fetch_max(wall, Ordering::SeqCst).max(wall)
+    }
+
+    /// Whether an entry of this stamp and expiry is absent at the clock reading `now_ms`.
+    pub(crate) fn has_expired(
+        &self,
+        stamp: Versionstamp,
+        expires_at: Option<Timestamp>,
+        now_ms: impl FnOnce() -> u64,
+    ) -> bool {
+        let Some(moment) = expires_at else { return false };
+        moment.ms() <= now_ms() || self.watermark().is_some_and(|mark| mark.covers(stamp, moment))
+    }
+
+    pub(crate) fn watermark(&self) -> Option<Watermark> {
+        *self.watermark.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// No reader, present or future, asks at a stamp below this one.
+    pub(crate) fn floor(&self) -> Versionstamp {
+        self.published.floor(|| self.visible())
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Publishes another view. The caller holds the state.
+    pub(crate) fn publish(&self, state: &mut State, view: View) {
+        let view = Arc::new(view);
+        state.view = Arc::clone(&view);
+        self.published.publish(view);
+        self.state.announce(state);
+    }
+
+    /// Carries out `edit` and publishes the levels that it leads to, with `frozen` memtables.
+    pub(crate) fn install(
+        &self,
+        state: &mut State,
+        edit: Edit,
+        frozen: Vec<Arc<Memtable>>,
+    ) -> Result<(), Error> {
+        self.edit(state, edit)?;
+        let levels = Arc::new(Levels::from_catalog(&state.catalog, &state.view.levels));
+        let live = Arc::clone(&state.view.live);
+        self.publish(state, View { live, frozen, levels });
+        Ok(())
+    }
+
+    /// Carries out `edit`; a failure that leaves its outcome open poisons the log, too.
+    pub(crate) fn edit(&self, state: &mut State, edit: Edit) -> Result<(), Error> {
+        let edited = state.edit(edit);
+        if state.poisoned.is_some()
+            && let Some(log) = &self.log
+        {
+            log.poison();
+            self.state.announce(state);
+        }
+        edited
+    }
+}

@@ -1,0 +1,99 @@
+//! Expiry: the sweeper that turns expired entries into deletions.
+//!
+//! Reads hide an expired entry from the instant on, so the sweeper changes no answer: it tells
+//! watchers, gives the space back, and makes the end of an entry independent of the clock. It
+//! walks the expiry index, which is ordered by time, and deletes by ordinary commits.
+//!
+//! The *watermark* is how far it has come: a time and the stamp of the commit that noted it.
+//! Entries at or below that stamp that expire at or before that time stay absent although the
+//! clock steps back. The stamp bounds the harm that one wild reading of the clock can do: entries
+//! written later are judged by the clock alone.
+
+use icecore_model::{Change, Effect, Reader, Timestamp, Versionstamp};
+use icecore_wal::Durability;
+
+use crate::core::Core;
+use crate::error::Error;
+use crate::keyspace::{self, WATERMARK_KEY};
+
+/// How far the sweeper has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Watermark {
+    pub(crate) moment: Timestamp,
+    pub(crate) stamp: Versionstamp,
+}
+
+/// Entries swept by one commit: enough to be cheap, few enough not to hold up other commits.
+const SWEEP_ENTRIES_MAX: usize = 256;
+
+impl Watermark {
+    pub(crate) fn covers(&self, stamp: Versionstamp, moment: Timestamp) -> bool {
+        stamp <= self.stamp && moment <= self.moment
+    }
+
+    fn encode(moment: Timestamp) -> [u8; 8] {
+        moment.ms().to_le_bytes()
+    }
+
+    /// Reads the note that the commit `stamp` made.
+    pub(crate) fn decode(value: &[u8], stamp: Versionstamp) -> Option<Watermark> {
+        let mut reader = Reader::new(value);
+        let moment = Timestamp::from_ms(reader.u64("a moment").ok()?)?;
+        reader.finish("the end").ok()?;
+        Some(Watermark { moment, stamp })
+    }
+}
+
+impl Core {
+    /// Deletes one batch of what has expired. Says whether there was anything.
+    pub(crate) fn sweep(&self) -> Result<bool, Error> {
+        let now_ms = self.now_ms();
+        let due = self.due(now_ms)?;
+        let Some((last, _)) = due.last() else { return Ok(false) };
+        let moment = keyspace::parse_expiry_key(last).expect("due keys parse").0;
+        let durability = Durability::Buffered;
+        let stamp = self.commit_effects(durability, &mut |core, _stamp, effects| {
+            for (index, expired) in &due {
+                core.expire(index, *expired, effects)?;
+            }
+            let change = Change::Put { value: &Watermark::encode(moment), expires_at: None };
+            Effect::Point { key: WATERMARK_KEY, change }.encode(effects);
+            Ok(())
+        })?;
+        let mark = Watermark { moment, stamp };
+        *self.watermark.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(mark);
+        self.counters.swept(due.len());
+        Ok(true)
+    }
+
+    /// The entries of the expiry index that are due, oldest first, each with its moment.
+    fn due(&self, now_ms: u64) -> Result<Vec<(Vec<u8>, Timestamp)>, Error> {
+        let start = [keyspace::EXPIRY];
+        let end = match now_ms.checked_add(1).and_then(Timestamp::from_ms) {
+            Some(after) => keyspace::expiry_key(after, &[]),
+            None => vec![keyspace::EXPIRY + 1],
+        };
+        let mut due = Vec::new();
+        for item in self.scan(&start, &end)?.take(SWEEP_ENTRIES_MAX) {
+            let item = item?;
+            let (moment, _) = keyspace::parse_expiry_key(item.key()).ok_or_else(|| {
+                Error::corrupt("the expiry index", 0, "a key that is not of the index's form")
+            })?;
+            due.push((item.key().to_vec(), moment));
+        }
+        Ok(due)
+    }
+
+    /// The effects that end one entry: the companion in the index goes in any case, the entry
+    /// itself only if it is still the one that the companion was written for.
+    fn expire(&self, index: &[u8], moment: Timestamp, effects: &mut Vec<u8>) -> Result<(), Error> {
+        let (_, key) = keyspace::parse_expiry_key(index).expect("due keys parse");
+        let pinned = self.published.pin(|| self.visible());
+        let found = pinned.get(key, Versionstamp::MAX, &self.access)?;
+        if found.is_some_and(|found| found.expires_at() == Some(moment)) {
+            Effect::Point { key, change: Change::Delete }.encode(effects);
+        }
+        Effect::Point { key: index, change: Change::Delete }.encode(effects);
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! From memtables to tables of level 0.
+//!
+//! The order: the log is durable through the memtable's last stamp; the table's data is synced;
+//! the directory is synced; the manifest edit that adds the table and drops the log segments is
+//! durable; the view without the memtable is published; only then do log segments go. A crash
+//! between any two of these loses nothing: until the edit is durable, the log holds everything.
+
+use std::sync::Arc;
+
+use icecore_disk::Name;
+use icecore_memtable::Memtable;
+use icecore_model::Versionstamp;
+use icecore_sstable::{TableId, TableSummary};
+
+use crate::compact::garbage::{Garbage, surviving_ranges};
+use crate::compact::output::Output;
+use crate::core::{Core, Writer, lock};
+use crate::error::Error;
+use crate::manifest::Edit;
+use crate::merge::MergeVersions;
+use crate::source::Versions;
+use crate::view::View;
+
+impl Core {
+    /// Whether the live memtable, or the log behind it, is as large as it should become.
+    pub(crate) fn is_full(&self, writer: &Writer) -> bool {
+        writer.inserter.memtable().memory_bytes() >= self.options.memtable_bytes
+            || writer.log_bytes >= self.options.log_bytes_max
+    }
+
+    /// Puts a new memtable in the place of the live one. The view with the new memtable is
+    /// published before any commit in it becomes visible: the caller holds the writer lock.
+    pub(crate) fn freeze(&self, writer: &mut Writer) {
+        let (live, inserter) = icecore_memtable::create(&self.pool);
+        let mut state = self.state.lock();
+        let mut frozen = vec![Arc::clone(&state.view.live)];
+        frozen.extend(state.view.frozen.iter().cloned());
+        let levels = Arc::clone(&state.view.levels);
+        self.publish(&mut state, View { live, frozen, levels });
+        writer.inserter = inserter;
+        writer.log_bytes = 0;
+    }
+
+    /// Freezes the live memtable if it holds anything.
+    pub(crate) fn freeze_live(&self) -> Result<(), Error> {
+        let mut writer = lock(&self.writer);
+        let writer = writer.as_mut().ok_or(Error::ReadOnly)?;
+        if !writer.inserter.memtable().is_empty() {
+            self.freeze(writer);
+        }
+        Ok(())
+    }
+
+    /// Flushes the oldest frozen memtable. Says whether there was one. The caller holds
+    /// `maintenance`.
+    pub(crate) fn flush_oldest(&self) -> Result<bool, Error> {
+        let Some(memtable) = self.state.lock().view.frozen.last().cloned() else {
+            return Ok(false);
+        };
+        let flushed = self.flush_memtable(&memtable);
+        let mut state = self.state.lock();
+        state.flush_failure = flushed.as_ref().err().cloned();
+        self.state.announce(&mut state);
+        flushed.map(|()| true)
+    }
+
+    fn flush_memtable(&self, memtable: &Arc<Memtable>) -> Result<(), Error> {
+        let log = self.log()?;
+        let last = memtable.last_stamp().expect("only memtables with content are frozen");
+        if log.durable_stamp() < last {
+            log.sync()?;
+        }
+        let outputs = self.write_level0(memtable)?;
+        self.env.disk.sync_dir().map_err(|e| Error::io(self.env.disk.label(), "sync", e))?;
+        let segments = log.obsolete(last);
+        let edit = Edit {
+            added: outputs.iter().map(|table| (0, table.clone())).collect(),
+            flushed: Some(last),
+            segments_below: segments.last().map(|highest| highest + 1),
+            ..Edit::default()
+        };
+        let mut state = self.state.lock();
+        let mut frozen = state.view.frozen.clone();
+        let oldest = frozen.pop().expect("the memtable that was flushed is still there");
+        assert!(Arc::ptr_eq(&oldest, memtable), "one thread at a time flushes");
+        self.install(&mut state, edit, frozen)?;
+        drop(state);
+        self.counters.flushed(&outputs);
+        log.discard(&segments)?;
+        Ok(())
+    }
+
+    /// Writes what is needed of `memtable` into one table, or into none if nothing is.
+    fn write_level0(&self, memtable: &Arc<Memtable>) -> Result<Vec<TableSummary>, Error> {
+        let (database, levels) = {
+            let state = self.state.lock();
+            (state.catalog.database, Arc::clone(&state.view.levels))
+        };
+        let floor = self.floor();
+        let ranges = memtable.ranges();
+        let bottommost = |key: &[u8]| !levels.tables().any(|(_, table)| table.covers(key));
+        let nothing_below = |start: &[u8], end: &[u8]| {
+            let end = std::ops::Bound::Excluded(end);
+            !levels.tables().any(|(_, table)| table.summary().overlaps(start, end))
+        };
+        let survivors = surviving_ranges(&ranges, floor, nothing_below);
+        let mut garbage = Garbage::new(floor, self.expired_before(), &ranges, bottommost);
+        let merge = MergeVersions::new(vec![Versions::Memtable(memtable.versions_owned())])?;
+        let mut next_id =
+            || TableId { database, number: self.state.lock().take_table_number() };
+        let mut output = Output {
+            disk: &*self.env.disk,
+            options: &self.options.table,
+            table_bytes: u64::MAX,
+            next_id: &mut next_id,
+            begun: Vec::new(),
+        };
+        let written = output.write(merge, Versionstamp::MAX, &mut garbage, survivors);
+        let begun = output.begun;
+        written.inspect_err(|_| {
+            self.state.lock().garbage.extend(begun.into_iter().map(Name::Table));
+        })
+    }
+}

@@ -1,0 +1,238 @@
+//! Reading a manifest, appending to it, and switching to the next one.
+//!
+//! Invariants:
+//! 1. An edit is durable before [`Manifest::append`] returns; only then is the next one written.
+//!    So at most the last frame of a file can be torn.
+//! 2. `CURRENT` is replaced by renaming a synced file over it, after the new manifest and its
+//!    directory entry are durable. Whatever subset of these steps survives a crash, `CURRENT`
+//!    leads to a manifest that is whole.
+//! 3. A file that was read is never appended to: opening a store always writes a fresh manifest.
+//!    So a torn or failed edit that turns up later is never read again.
+
+use icecore_disk::{Disk, File, Name, OpenMode, Random};
+use icecore_model::frame::{Frame, FrameHeader, NotAFrame, Salt};
+use icecore_model::{DatabaseId, LogPosition, Versionstamp};
+
+use super::catalog::{Catalog, Edit};
+use super::format::{
+    self, BadHeader, CURRENT_BYTES, HEADER_BYTES, Header, KIND_EDIT, KIND_SNAPSHOT,
+};
+use crate::error::Error;
+
+/// Space is allocated ahead in steps of this size, so that a full disk refuses the step and leaves
+/// no trace, instead of failing an edit halfway.
+const ALLOCATION_BYTES: u64 = 64 << 10;
+
+/// A manifest file grows to this size, or to four times its snapshot, before it is replaced.
+const ROLL_BYTES_MIN: u64 = 256 << 10;
+
+/// A manifest open for appending.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    file: Box<dyn File>,
+    number: u64,
+    salt: Salt,
+    end: u64,
+    allocated: u64,
+    snapshot_end: u64,
+}
+
+/// What [`Manifest::load`] found.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) catalog: Catalog,
+    pub(crate) number: u64,
+}
+
+impl Manifest {
+    /// Reads the manifest that `CURRENT` names; `None` when there is no `CURRENT`.
+    pub(crate) fn load(disk: &dyn Disk) -> Result<Option<Loaded>, Error> {
+        let Some(current) = read_file(disk, Name::Current, CURRENT_BYTES + 1)? else {
+            return Ok(None);
+        };
+        let (database, number) =
+            format::decode_current(&current).map_err(|e| bad_header(Name::Current, e))?;
+        let name = Name::Manifest(number);
+        let bytes = read_file(disk, name, usize::MAX)?.ok_or_else(|| {
+            Error::corrupt(name, 0, "the manifest that CURRENT names does not exist")
+        })?;
+        let header = Header::decode(&bytes).map_err(|e| bad_header(name, e))?;
+        if header.number != number {
+            let what = format!("this is manifest {} under another name", header.number);
+            return Err(Error::corrupt(name, 32, what));
+        }
+        if header.database != database {
+            let what = format!("it belongs to store {}, CURRENT to {database}", header.database);
+            return Err(Error::corrupt(name, 16, what));
+        }
+        let catalog = replay(name, &bytes, &header)?;
+        Ok(Some(Loaded { catalog, number }))
+    }
+
+    /// Writes a manifest that starts with `catalog`, and makes it the one that counts.
+    ///
+    /// When this fails before the switch, the manifest before it still counts; the caller cannot
+    /// tell, so a store that was open for writing is poisoned by any failure.
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        random: &dyn Random,
+        number: u64,
+        catalog: &Catalog,
+    ) -> Result<Manifest, Error> {
+        let name = Name::Manifest(number);
+        let salt = Salt(random.next_u64().map_err(|e| Error::io(name, "draw a salt for", e))?);
+        let file = disk.create(name).map_err(|e| Error::io(name, "create", e))?;
+        let header = Header { database: catalog.database, number, salt };
+        file.write_all_at(0, &header.encode()).map_err(|e| Error::io(name, "write", e))?;
+        let mut manifest = Manifest {
+            file,
+            number,
+            salt,
+            end: HEADER_BYTES as u64,
+            allocated: 0,
+            snapshot_end: 0,
+        };
+        manifest.write(KIND_SNAPSHOT, &catalog.encode(), catalog.flushed)?;
+        manifest.snapshot_end = manifest.end;
+        disk.sync_dir().map_err(|e| Error::io(disk.label(), "sync", e))?;
+        switch(disk, number, catalog.database)?;
+        Ok(manifest)
+    }
+
+    /// Appends `edit` and makes it durable.
+    pub(crate) fn append(&mut self, edit: &Edit, stamp: Versionstamp) -> Result<(), Error> {
+        self.write(KIND_EDIT, &edit.encode(), stamp)
+    }
+
+    /// Makes room for an edit of `bytes` bytes; a full disk refuses here, without a trace.
+    pub(crate) fn reserve(&mut self, bytes: usize) -> Result<(), Error> {
+        let needed = self.end + (bytes + icecore_model::frame::HEADER_BYTES) as u64;
+        if needed > self.allocated {
+            let allocated = needed.next_multiple_of(ALLOCATION_BYTES);
+            let name = Name::Manifest(self.number);
+            self.file.allocate(allocated).map_err(|e| Error::io(name, "allocate", e))?;
+            self.allocated = allocated;
+        }
+        Ok(())
+    }
+
+    /// Whether the file has grown so long that a fresh one is better.
+    pub(crate) fn wants_roll(&self) -> bool {
+        self.end > ROLL_BYTES_MIN.max(4 * self.snapshot_end)
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The bytes written to the file so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.end
+    }
+
+    fn write(&mut self, kind: u8, payload: &[u8], stamp: Versionstamp) -> Result<(), Error> {
+        let name = Name::Manifest(self.number);
+        self.reserve(payload.len())?;
+        let position = u32::try_from(self.end).map_err(|_| Error::LimitExceeded {
+            limit: "the length of a manifest",
+            max: u64::from(u32::MAX),
+            got: self.end,
+        })?;
+        let header = FrameHeader {
+            kind,
+            padding: 0,
+            position,
+            stamp,
+            clock_ms: 0,
+            durable: LogPosition::new(0, position),
+        };
+        let mut frame = header.encode(payload, self.salt).to_vec();
+        frame.extend_from_slice(payload);
+        self.file.write_all_at(self.end, &frame).map_err(|e| Error::io(name, "write", e))?;
+        self.file.sync().map_err(|e| Error::io(name, "sync", e))?;
+        self.end += frame.len() as u64;
+        Ok(())
+    }
+}
+
+/// Makes manifest `number` the one that counts.
+fn switch(disk: &dyn Disk, number: u64, database: DatabaseId) -> Result<(), Error> {
+    let temp = Name::Temp(number);
+    let file = disk.create(temp).map_err(|e| Error::io(temp, "create", e))?;
+    let content = format::encode_current(database, number);
+    file.write_all_at(0, &content).map_err(|e| Error::io(temp, "write", e))?;
+    file.sync().map_err(|e| Error::io(temp, "sync", e))?;
+    disk.rename(temp, Name::Current).map_err(|e| Error::io(Name::Current, "replace", e))?;
+    disk.sync_dir().map_err(|e| Error::io(disk.label(), "sync", e))
+}
+
+/// Reads a whole file of at most `max` bytes; `None` if it does not exist.
+fn read_file(disk: &dyn Disk, name: Name, max: usize) -> Result<Option<Vec<u8>>, Error> {
+    let file = match disk.open(name, OpenMode::Read) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(name, "open", e)),
+    };
+    let length = file.len().map_err(|e| Error::io(name, "measure", e))?;
+    let length = usize::try_from(length).unwrap_or(usize::MAX).min(max);
+    let mut bytes = vec![0; length];
+    let got = file.read_full_at(0, &mut bytes).map_err(|e| Error::io(name, "read", e))?;
+    bytes.truncate(got);
+    Ok(Some(bytes))
+}
+
+fn bad_header(name: Name, bad: BadHeader) -> Error {
+    match bad {
+        BadHeader::Malformed(m) => {
+            Error::corrupt(name, m.offset as u64, format!("{} was expected", m.what))
+        }
+        BadHeader::Version(version) => Error::UnknownFormat {
+            file: name.to_string(),
+            what: format!("format version {version}"),
+        },
+    }
+}
+
+fn replay(name: Name, bytes: &[u8], header: &Header) -> Result<Catalog, Error> {
+    let malformed = |at: usize, m: icecore_model::Malformed| {
+        Error::corrupt(name, (at + m.offset) as u64, format!("{} was expected", m.what))
+    };
+    let mut at = HEADER_BYTES;
+    let mut catalog: Option<Catalog> = None;
+    while let Ok(frame) = frame_at(bytes, at, header.salt) {
+        let payload = at + icecore_model::frame::HEADER_BYTES;
+        match (&mut catalog, frame.header.kind) {
+            (None, KIND_SNAPSHOT) => {
+                let snapshot = Catalog::decode(frame.payload).map_err(|m| malformed(payload, m))?;
+                if snapshot.database != header.database {
+                    return Err(Error::corrupt(name, payload as u64, "another store's snapshot"));
+                }
+                catalog = Some(snapshot);
+            }
+            (Some(catalog), KIND_EDIT) => {
+                let edit = Edit::decode(frame.payload).map_err(|m| malformed(payload, m))?;
+                catalog.apply(&edit).map_err(|what| Error::corrupt(name, at as u64, what))?;
+            }
+            _ => return Err(Error::corrupt(name, at as u64, "a frame out of place")),
+        }
+        at += frame.bytes();
+    }
+    if let Some(later) = knows_durable(bytes, at, header.salt) {
+        let what = format!("a frame is damaged; the one at byte {later} proves that it was stored");
+        return Err(Error::corrupt(name, at as u64, what));
+    }
+    catalog.ok_or_else(|| Error::corrupt(name, at as u64, "the snapshot is damaged"))
+}
+
+fn frame_at(bytes: &[u8], at: usize, salt: Salt) -> Result<Frame<'_>, NotAFrame> {
+    let position = u32::try_from(at).map_err(|_| NotAFrame::TooShort)?;
+    Frame::decode(bytes.get(at..).unwrap_or_default(), position, salt)
+}
+
+/// Looks for a frame after `hole` that was written when everything at `hole` was durable.
+fn knows_durable(bytes: &[u8], hole: usize, salt: Salt) -> Option<usize> {
+    (hole + 1..bytes.len()).find(|at| {
+        frame_at(bytes, *at, salt).is_ok_and(|frame| frame.header.durable.offset as usize > hole)
+    })
+}
+

@@ -1,0 +1,373 @@
+//! Opening a store: from the bytes of a directory to a [`Core`].
+//!
+//! 1. The directory is locked.
+//! 2. `CURRENT` leads to the manifest, the manifest to the catalog. Without `CURRENT`, an empty
+//!    directory becomes an empty store first, and is then opened like any other.
+//! 3. The inventory: every file that the catalog lists is there, with its length.
+//! 4. The log is replayed into memtables, and these are written into tables and synced: what was
+//!    recovered is rewritten, because syncing again what an earlier sync failed to write would
+//!    prove nothing.
+//! 5. A fresh log segment is created.
+//! 6. A fresh manifest lists all that and becomes `CURRENT`. This is the one step that commits the
+//!    recovery: before it, the next opening does all of it again; after it, the log that was
+//!    replayed is no longer part of the store, so what was cut from it stays cut.
+//! 7. Files that nothing refers to are deleted.
+//!
+//! Only then is the first read served. So whatever a reader sees survives the next crash.
+//!
+//! The next stamp comes after the persisted ceiling, unless the store was closed cleanly: stamps
+//! that may have been shown before a crash are not used again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Mutex, RwLock};
+
+use icecore_disk::{Disk, Listed, LockError, LockMode, Name};
+use icecore_memtable::{ArenaPool, Inserter, Memtable};
+use icecore_model::{DatabaseId, Effects, Versionstamp};
+use icecore_sstable::{BlockCache, TableEnv, TableSummary};
+use icecore_wal::{Commit, Log, LogEnv, Recovery};
+
+use crate::compact::output::rewrite_memtable;
+use crate::core::{Core, Environment, SharedState, State, Writer};
+use crate::epoch::Published;
+use crate::error::Error;
+use crate::expiry::Watermark;
+use crate::keyspace::WATERMARK_KEY;
+use crate::levels::{Levels, TableAccess};
+use crate::manifest::{Catalog, Loaded, Manifest};
+use crate::options::{Access, Create, Options};
+use crate::roster::ManifestRoster;
+use crate::stats::Counters;
+use crate::view::View;
+
+/// Memory that a store keeps for its next memtables, in chunks.
+const ARENA_CHUNK_BYTES: usize = 1 << 20;
+
+/// Opens the store in the directory of `env`.
+pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
+    options.validate()?;
+    let read_only = options.access == Access::ReadOnly;
+    let mode = if read_only { LockMode::Shared } else { LockMode::Exclusive };
+    let guard = env.disk.lock(mode).map_err(|error| locked(&*env.disk, error))?;
+    let listed = env.disk.list().map_err(|e| Error::io(env.disk.label(), "list", e))?;
+    let loaded = match Manifest::load(&*env.disk)? {
+        Some(loaded) => loaded,
+        None => create_empty(&env, &options, &listed)?,
+    };
+    take_inventory(&loaded.catalog, &listed)?;
+    let access = table_access(&env, &options, &loaded.catalog);
+    let pool = ArenaPool::new(
+        ARENA_CHUNK_BYTES.min(options.memtable_bytes),
+        (options.frozen_memtables_max + 1) * (options.memtable_bytes / ARENA_CHUNK_BYTES + 1),
+    );
+    let opening = Opening { env, options, access, pool, loaded };
+    let mut core = if read_only { opening.read_only()? } else { opening.read_write(&listed)? };
+    core.lock = Mutex::new(Some(guard));
+    core.load_watermark()?;
+    Ok(core)
+}
+
+fn locked(disk: &dyn Disk, error: LockError) -> Error {
+    match error {
+        LockError::Held { holder } => Error::Locked { directory: disk.label(), holder },
+        LockError::Io(source) => Error::io(disk.label(), "lock", source),
+    }
+}
+
+/// Makes an empty store of a directory that holds nothing, or only the beginnings of one.
+fn create_empty(env: &Environment, options: &Options, listed: &[Listed]) -> Result<Loaded, Error> {
+    let directory = env.disk.label();
+    for entry in listed {
+        match &entry.name {
+            // Creation makes these, and a crash may leave them behind.
+            Ok(Name::Lock | Name::Manifest(_) | Name::Temp(_)) => {}
+            Ok(name) => {
+                let what = format!("it does not exist, but {name} does: part of the store is lost");
+                return Err(Error::corrupt(Name::Current, 0, what));
+            }
+            Err(foreign) => {
+                let what = format!("{directory} is not a store: it holds {foreign:?} but no CURRENT");
+                return Err(Error::invalid(what));
+            }
+        }
+    }
+    if options.create == Create::Never || options.access == Access::ReadOnly {
+        return Err(Error::invalid(format!("there is no store in {directory}")));
+    }
+    remove_files(&*env.disk, listed, |name| matches!(name, Name::Manifest(_) | Name::Temp(_)))?;
+    let catalog = Catalog::empty(new_database_id(env)?);
+    let manifest = Manifest::create(&*env.disk, &*env.random, 1, &catalog)?;
+    Ok(Loaded { catalog, number: manifest.number() })
+}
+
+/// A fresh identity.
+pub(crate) fn new_database_id(env: &Environment) -> Result<DatabaseId, Error> {
+    let draw = || env.random.next_u64().map_err(|e| Error::io("a random number", "draw", e));
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&draw()?.to_le_bytes());
+    id[8..].copy_from_slice(&draw()?.to_le_bytes());
+    Ok(DatabaseId(id))
+}
+
+/// Compares what the catalog lists with what the directory holds.
+fn take_inventory(catalog: &Catalog, listed: &[Listed]) -> Result<(), Error> {
+    let find = |name| listed.iter().find(|entry| entry.name == Ok(name));
+    for (_, table) in catalog.tables() {
+        let name = Name::Table(table.number);
+        match find(name) {
+            None => return Err(Error::corrupt(name, 0, "the file is missing")),
+            Some(entry) if !entry.regular => {
+                return Err(Error::corrupt(name, 0, "it is not a regular file"));
+            }
+            Some(entry) if entry.bytes != table.bytes => {
+                let what = format!("it has {} bytes instead of {}", entry.bytes, table.bytes);
+                return Err(Error::corrupt(name, entry.bytes.min(table.bytes), what));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn table_access(env: &Environment, options: &Options, catalog: &Catalog) -> Arc<TableAccess> {
+    Arc::new(TableAccess {
+        disk: Arc::clone(&env.disk),
+        env: TableEnv {
+            read_mode: options.read_mode,
+            cache: Arc::new(BlockCache::new(options.cache_bytes)),
+            accepted: catalog.accepted.clone(),
+        },
+    })
+}
+
+/// The files of this listing that a store with this catalog and manifest does not use.
+fn unused_files(listed: &[Listed], catalog: &Catalog, manifest: u64) -> Vec<Name> {
+    let tables: BTreeSet<u64> = catalog.tables().map(|(_, table)| table.number).collect();
+    let unused = |name: &Name| match name {
+        Name::Lock | Name::Current => false,
+        Name::Manifest(number) => *number != manifest,
+        Name::Wal(number) => !catalog.segments.iter().any(|used| u64::from(*used) == *number),
+        Name::Table(number) => !tables.contains(number),
+        Name::Temp(_) => true,
+    };
+    listed.iter().filter_map(|entry| entry.name.as_ref().ok()).copied().filter(unused).collect()
+}
+
+/// Removes the files of this listing that `condemned` picks.
+fn remove_files(
+    disk: &dyn Disk,
+    listed: &[Listed],
+    condemned: impl Fn(Name) -> bool,
+) -> Result<(), Error> {
+    for name in listed.iter().filter_map(|entry| entry.name.as_ref().ok()) {
+        if condemned(*name) {
+            disk.remove(*name).map_err(|e| Error::io(*name, "remove", e))?;
+        }
+    }
+    Ok(())
+}
+
+/// A store on its way from the catalog to a [`Core`].
+struct Opening {
+    env: Environment,
+    options: Options,
+    access: Arc<TableAccess>,
+    pool: Arc<ArenaPool>,
+    loaded: Loaded,
+}
+
+/// What replaying the log gives.
+struct Replayed {
+    recovery: Recovery,
+    /// The memtable at hand, and those that were full before it, newest first.
+    live: Inserter,
+    full: Vec<Arc<Memtable>>,
+}
+
+impl Opening {
+    /// Replays the log. `full` is called with each memtable that is full, and says whether it is
+    /// to be kept in memory.
+    fn replay(
+        &self,
+        keep_full: &mut dyn FnMut(&Arc<Memtable>) -> Result<bool, Error>,
+    ) -> Result<Replayed, Error> {
+        let catalog = &self.loaded.catalog;
+        let (_, mut live) = icecore_memtable::create(&self.pool);
+        let mut full = Vec::new();
+        let mut failure = None;
+        let mut apply = |commit: Commit<'_>| {
+            let effects = Effects::new(commit.effects);
+            live.apply(commit.stamp, effects, Versionstamp::ZERO).map_err(|m| {
+                failure = Some(Error::corrupt("the log", m.offset as u64, m.what));
+                icecore_wal::Error::Closed
+            })?;
+            if live.memtable().memory_bytes() < self.options.memtable_bytes {
+                return Ok(());
+            }
+            match keep_full(live.memtable()) {
+                Ok(true) => full.insert(0, Arc::clone(live.memtable())),
+                Ok(false) => {}
+                Err(error) => {
+                    failure = Some(error);
+                    return Err(icecore_wal::Error::Closed);
+                }
+            }
+            live = icecore_memtable::create(&self.pool).1;
+            Ok(())
+        };
+        let disk = &*self.env.disk;
+        let recovered =
+            icecore_wal::recover(disk, catalog.database, &catalog.segments, catalog.flushed, &mut apply);
+        match (failure, recovered) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) => Err(error.into()),
+            (None, Ok(recovery)) => Ok(Replayed { recovery, live, full }),
+        }
+    }
+
+    fn read_only(self) -> Result<Core, Error> {
+        let Replayed { recovery, live, full } = self.replay(&mut |_| Ok(true))?;
+        let recovered = recovery.last.unwrap_or(self.loaded.catalog.flushed);
+        let view = View {
+            live: Arc::clone(live.memtable()),
+            frozen: full,
+            levels: Arc::new(Levels::from_catalog(&self.loaded.catalog, &Levels::default())),
+        };
+        let state = Arc::new(self.shared_state(self.loaded.catalog.clone(), None, view));
+        Ok(self.core(state, None, recovered, None))
+    }
+
+    fn read_write(self, listed: &[Listed]) -> Result<Core, Error> {
+        let disk = Arc::clone(&self.env.disk);
+        let mut catalog = self.loaded.catalog.clone();
+        // Numbers of leftovers are not given again either: an unlinked file may come back.
+        let highest = |number: fn(Name) -> Option<u64>| {
+            listed.iter().filter_map(|l| l.name.as_ref().ok()).filter_map(|n| number(*n)).max()
+        };
+        let on_disk = highest(|n| if let Name::Table(n) = n { Some(n) } else { None });
+        catalog.next_table = catalog.next_table.max(on_disk.map_or(0, |n| n + 1));
+
+        let mut written: Vec<TableSummary> = Vec::new();
+        let mut write = |memtable: &Arc<Memtable>| {
+            let number = catalog.next_table;
+            catalog.next_table += 1;
+            let id = icecore_sstable::TableId { database: self.loaded.catalog.database, number };
+            written.extend(rewrite_memtable(&*disk, &self.options.table, id, memtable)?);
+            Ok(false)
+        };
+        let Replayed { recovery, live, .. } = self.replay(&mut write)?;
+        if !live.memtable().is_empty() {
+            write(live.memtable())?;
+        }
+        let recovered = recovery.last.unwrap_or(Versionstamp::ZERO).max(catalog.flushed);
+        let last = catalog.ceiling.max(recovered);
+        let segment = self.next_segment(listed)?;
+        let roster = Arc::new(ManifestRoster::default());
+        let log_options = self.options.log.clone();
+        let log = Log::create(self.log_env(&roster), log_options, segment, recovery.end, last)?;
+        disk.sync_dir().map_err(|e| Error::io(disk.label(), "sync", e))?;
+        catalog.levels[0].splice(0..0, written.into_iter().rev());
+        catalog.flushed = recovered;
+        catalog.ceiling = log.ceiling();
+        catalog.segments = vec![segment];
+        let on_disk = highest(|n| if let Name::Manifest(n) = n { Some(n) } else { None });
+        let number = on_disk.unwrap_or(0).max(self.loaded.number) + 1;
+        let manifest = Manifest::create(&*disk, &*self.env.random, number, &catalog)?;
+
+        let unused = unused_files(listed, &catalog, number);
+        let (memtable, inserter) = icecore_memtable::create(&self.pool);
+        let levels = Arc::new(Levels::from_catalog(&catalog, &Levels::default()));
+        let view = View { live: memtable, frozen: Vec::new(), levels };
+        let state = Arc::new(self.shared_state(catalog, Some(manifest), view));
+        state.lock().garbage = unused;
+        roster.attach(Arc::clone(&state));
+        let writer = Writer { inserter, last, log_bytes: 0, effects: Vec::new() };
+        let core = self.core(state, Some(log), last, Some(writer));
+        core.collect_garbage();
+        Ok(core)
+    }
+
+    fn next_segment(&self, listed: &[Listed]) -> Result<u32, Error> {
+        let on_disk = listed.iter().filter_map(|entry| match entry.name {
+            Ok(Name::Wal(number)) => Some(number),
+            _ => None,
+        });
+        let known = self.loaded.catalog.segments.iter().map(|number| u64::from(*number));
+        let next = on_disk.chain(known).max().map_or(1, |highest| highest + 1);
+        u32::try_from(next).map_err(|_| Error::LimitExceeded {
+            limit: "the number of log segments",
+            max: u64::from(u32::MAX),
+            got: next,
+        })
+    }
+}
+
+impl Opening {
+    fn log_env(&self, roster: &Arc<ManifestRoster>) -> LogEnv {
+        LogEnv {
+            disk: Arc::clone(&self.env.disk),
+            random: Arc::clone(&self.env.random),
+            database: self.loaded.catalog.database,
+            roster: Arc::clone(roster) as Arc<dyn icecore_wal::Roster>,
+        }
+    }
+
+    fn shared_state(&self, catalog: Catalog, manifest: Option<Manifest>, view: View) -> SharedState {
+        let state = State {
+            catalog,
+            manifest,
+            view: Arc::new(view),
+            obsolete: Vec::new(),
+            garbage: Vec::new(),
+            poisoned: None,
+            flush_failure: None,
+            compaction_failure: None,
+            changes: 0,
+            stopping: false,
+        };
+        SharedState::new(state, self.options.reserve_bytes, Arc::clone(&self.env.disk))
+    }
+
+    fn core(
+        self,
+        state: Arc<SharedState>,
+        log: Option<Log>,
+        recovered: Versionstamp,
+        writer: Option<Writer>,
+    ) -> Core {
+        let view = Arc::clone(&state.lock().view);
+        Core {
+            env: self.env,
+            options: self.options,
+            access: self.access,
+            pool: self.pool,
+            published: Published::new(view),
+            log,
+            recovered,
+            writer: Mutex::new(writer),
+            state,
+            maintenance: Mutex::new(()),
+            compacting: Mutex::new(()),
+            watermark: RwLock::new(None),
+            clock_ms: AtomicU64::new(0),
+            counters: Counters::default(),
+            closed: AtomicBool::new(false),
+            lock: Mutex::new(None),
+        }
+    }
+}
+
+impl Core {
+    fn load_watermark(&self) -> Result<(), Error> {
+        let pinned = self.published.pin(|| self.visible());
+        let Some(found) = pinned.get(WATERMARK_KEY, Versionstamp::MAX, &self.access)? else {
+            return Ok(());
+        };
+        let mark = Watermark::decode(found.value(), found.stamp())
+            .ok_or_else(|| Error::corrupt("the sweeper's note", 0, "it is not a moment"))?;
+        *self.watermark.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(mark);
+        Ok(())
+    }
+}

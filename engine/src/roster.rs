@@ -1,0 +1,48 @@
+//! How the log tells the manifest about its segments.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use icecore_model::Versionstamp;
+use icecore_wal::Roster;
+
+use crate::core::SharedState;
+use crate::error::Error;
+use crate::manifest::Edit;
+
+/// Enters log segments into the manifest, and keeps the log out of the space reserve.
+#[derive(Debug, Default)]
+pub(crate) struct ManifestRoster {
+    /// Set once the store is open; the log's first segment is part of the manifest's snapshot.
+    state: OnceLock<Arc<SharedState>>,
+}
+
+impl ManifestRoster {
+    pub(crate) fn attach(&self, state: Arc<SharedState>) {
+        assert!(self.state.set(state).is_ok(), "a roster is attached once");
+    }
+}
+
+impl Roster for ManifestRoster {
+    fn activate(&self, segment: u32, ceiling: Versionstamp) -> io::Result<()> {
+        let shared = self.state.get().expect("the log rotates only in an open store");
+        let edit = Edit {
+            segment_added: Some(segment),
+            ceiling: Some(ceiling),
+            ..Edit::default()
+        };
+        shared.lock().edit(edit).map_err(|error| match error {
+            Error::OutOfSpace { .. } => io::ErrorKind::StorageFull.into(),
+            error => io::Error::other(error),
+        })
+    }
+
+    fn admit(&self, bytes: u64) -> io::Result<()> {
+        let Some(shared) = self.state.get() else { return Ok(()) };
+        let free = shared.disk.free_bytes()?;
+        if free < bytes.saturating_add(shared.reserve_bytes) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+}

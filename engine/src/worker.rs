@@ -1,0 +1,201 @@
+//! The work that no caller waits for, and the threads that do it.
+//!
+//! - *Maintenance* flushes memtables, sweeps what has expired, and keeps a log segment in reserve.
+//! - *Compaction* merges tables.
+//! - The *driver* drives the log for asynchronous commits that nobody waits for.
+//!
+//! A piece of work that fails is noted in the statistics and tried again after a while, or as soon
+//! as something changes. A store opened with [`Workers::Manual`](crate::Workers) has no threads:
+//! its owner calls [`Core::step`], which does one piece of the same work.
+
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use icecore_disk::Name;
+
+use crate::core::{Core, lock};
+use crate::error::Error;
+
+/// How long an idle worker waits for something to change before it looks again: entries expire
+/// without anything changing.
+const IDLE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a worker waits after a failure.
+const FAILURE_PATIENCE: Duration = Duration::from_millis(200);
+
+/// What one step of background work was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// The log was driven on.
+    Log,
+    /// A memtable was flushed.
+    Flush,
+    /// Tables were merged or moved.
+    Compaction,
+    /// Expired entries were deleted.
+    Sweep,
+    /// A log segment was prepared.
+    Spare,
+    /// There was nothing to do.
+    Idle,
+}
+
+/// The kinds of work in [`Core::step`].
+const KINDS: u64 = 5;
+
+impl Core {
+    /// Does one piece of work, starting to look at the kind that `choice` picks.
+    pub(crate) fn step(&self, choice: u64) -> Result<Step, Error> {
+        for kind in 0..KINDS {
+            let step = match (choice + kind) % KINDS {
+                0 => self.log()?.step(choice / KINDS)?.then_some(Step::Log),
+                1 => self.maintain(|core| core.flush_oldest())?.then_some(Step::Flush),
+                2 => self.compact_once()?.then_some(Step::Compaction),
+                3 => self.maintain(Core::sweep)?.then_some(Step::Sweep),
+                _ => self.maintain(Core::prepare_spare)?.then_some(Step::Spare),
+            };
+            if let Some(step) = step {
+                self.collect_garbage();
+                return Ok(step);
+            }
+        }
+        self.collect_garbage();
+        Ok(Step::Idle)
+    }
+
+    fn maintain(&self, work: impl FnOnce(&Core) -> Result<bool, Error>) -> Result<bool, Error> {
+        let _maintenance = lock(&self.maintenance);
+        work(self)
+    }
+
+    fn prepare_spare(&self) -> Result<bool, Error> {
+        match self.log()?.prepare_spare().map_err(Error::from) {
+            // The log makes a segment itself when it needs one; then a full disk is reported.
+            Err(Error::OutOfSpace { .. }) => Ok(false),
+            prepared => prepared,
+        }
+    }
+
+    /// Flushes everything that is in memory at the moment of the call.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        self.freeze_live()?;
+        let _maintenance = lock(&self.maintenance);
+        while self.flush_oldest()? {}
+        self.collect_garbage();
+        Ok(())
+    }
+
+    /// One round of maintenance. Says whether there was anything to do.
+    fn maintenance_round(&self) -> Result<bool, Error> {
+        let flushed = self.maintain(|core| core.flush_oldest())?;
+        let swept = self.maintain(Core::sweep)?;
+        let prepared = self.maintain(Core::prepare_spare)?;
+        Ok(flushed || swept || prepared)
+    }
+
+    /// Deletes the files that nobody refers to any more. What cannot be deleted stays on the list.
+    pub(crate) fn collect_garbage(&self) {
+        self.published.collect();
+        let condemned: Vec<Name> = {
+            let mut state = self.state.lock();
+            let unread = |handle: &mut Arc<_>| Arc::strong_count(handle) == 1;
+            let unread: Vec<_> = state.obsolete.extract_if(.., unread).collect();
+            let names = unread.iter().map(|handle| Name::Table(handle.summary().number));
+            let mut condemned = std::mem::take(&mut state.garbage);
+            condemned.extend(names);
+            condemned
+        };
+        for name in condemned {
+            match self.env.disk.remove(name) {
+                Ok(()) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(_) => {
+                    self.counters.garbage_failed();
+                    self.state.lock().garbage.push(name);
+                }
+            }
+        }
+    }
+
+    /// Lets the workers end after the piece of work at hand, and closes the log, which lets its
+    /// driver end, too.
+    pub(crate) fn stop_workers(&self) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        state.stopping = true;
+        self.state.announce(&mut state);
+        drop(state);
+        self.log.as_ref().map_or(Ok(()), |log| Ok(log.close()?))
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.state.lock().stopping
+    }
+
+    /// Repeats `round` until the store is closed, waiting when there is nothing to do.
+    fn work(&self, round: impl Fn(&Core) -> Result<bool, Error>) {
+        while !self.is_stopping() {
+            let before = self.state.lock().changes;
+            let patience = match round(self) {
+                Ok(true) => continue,
+                Ok(false) => IDLE_PATIENCE,
+                // The failure is noted where it occurred, and shown by the statistics.
+                Err(_) => FAILURE_PATIENCE,
+            };
+            self.collect_garbage();
+            self.state.wait_for_change(before, patience);
+        }
+    }
+}
+
+/// The threads of a store.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    handles: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Threads {
+    pub(crate) fn start(core: &Arc<Core>) -> Result<Threads, Error> {
+        let mut handles = Vec::new();
+        let mut start = |name: &str, body: fn(&Core)| {
+            let core = Arc::clone(core);
+            let thread = thread::Builder::new().name(format!("icecore-{name}"));
+            let handle = thread.spawn(move || body(&core));
+            handles.push(handle.map_err(|e| Error::io("a thread", "start", e))?);
+            Ok(())
+        };
+        let started = start("maintain", |core| core.work(Core::maintenance_round))
+            .and_then(|()| start("compact", |core| core.work(Core::compact_once)))
+            .and_then(|()| start("log", drive_log));
+        let threads = Threads { handles: Mutex::new(handles) };
+        if let Err(error) = started {
+            let stopped = core.stop_workers();
+            threads.join();
+            return Err(stopped.err().unwrap_or(error));
+        }
+        Ok(threads)
+    }
+
+    /// Waits until all have ended. A thread that drops the last handle of the store must not wait
+    /// for itself.
+    pub(crate) fn join(&self) {
+        let handles = std::mem::take(&mut *lock(&self.handles));
+        for handle in handles {
+            if handle.thread().id() != thread::current().id() {
+                handle.join().expect("a worker does not panic");
+            }
+        }
+    }
+}
+
+/// Drives the log for commits whose callers do not.
+fn drive_log(core: &Core) {
+    let Some(log) = &core.log else { return };
+    while log.wait_for_work() {
+        // A failure poisons the log, and every commit in flight is told by the log itself.
+        if log.wait(log.last_appended()).is_err() {
+            return;
+        }
+    }
+}

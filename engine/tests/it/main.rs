@@ -1,0 +1,4 @@
+//! The engine at the seam that its callers see.
+
+mod model;
+mod store;
