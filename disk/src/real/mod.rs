@@ -88,8 +88,10 @@ impl RealDisk {
         let open = || rustix::fs::openat(&self.directory, name.to_string(), flags, mode);
         let file = match retry_on_intr(open) {
             Ok(handle) => fs::File::from(handle),
-            // A link, a directory, a socket.
-            Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Err(fail(irregular())),
+            // A link, a directory, a socket (on Linux and on macOS).
+            Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::OPNOTSUPP) => {
+                return Err(fail(irregular()));
+            }
             Err(e) => return Err(fail(e.into())),
         };
         if file.metadata().map_err(fail)?.is_file() { Ok(file) } else { Err(fail(irregular())) }
