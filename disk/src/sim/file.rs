@@ -234,9 +234,10 @@ impl World {
             self.inode(inode).write(offset, &data[..fits]);
             return Err(Errno::NOSPC.into());
         }
-        self.inode(inode).write(offset, &data);
         if durable {
-            self.inode(inode).settle_range(offset, data.len());
+            self.inode(inode).write_through(offset, &data);
+        } else {
+            self.inode(inode).write(offset, &data);
         }
         Ok(())
     }

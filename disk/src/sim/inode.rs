@@ -57,7 +57,6 @@ impl Inode {
     }
 
     pub(super) fn write(&mut self, offset: u64, data: &[u8]) {
-        self.image = None;
         for (page, at, range) in pieces(offset, data.len()) {
             self.unsettled_page(page).write(at, &data[range]);
         }
@@ -65,18 +64,23 @@ impl Inode {
         self.reach(offset + data.len() as u64);
     }
 
-    /// The page to change, which is about to become dirty.
-    fn unsettled_page(&mut self, index: usize) -> &mut Page {
+    /// The page to change, made if it is missing.
+    fn page(&mut self, index: usize) -> &mut Page {
+        self.image = None;
         if self.pages.len() <= index {
             self.pages.resize(index + 1, None);
         }
         let page = self.pages[index].get_or_insert_with(|| Arc::new(Page::new()));
-        let page = Arc::make_mut(page);
-        if !page.listed {
-            page.listed = true;
-            self.unsettled.push(u32::try_from(index).expect("a simulated file is below 16 TiB"));
+        Arc::make_mut(page)
+    }
+
+    /// The page to change, which is about to become dirty.
+    fn unsettled_page(&mut self, index: usize) -> &mut Page {
+        if !self.page(index).listed {
+            self.page(index).listed = true;
+            self.unsettled.push(u32::try_from(index).expect("a file is below 16 TiB"));
         }
-        page
+        self.page(index)
     }
 
     pub(super) fn page_mut(&mut self, index: usize) -> Option<&mut Page> {
@@ -155,15 +159,15 @@ impl Inode {
         }
     }
 
-    /// Makes the sectors of one write durable, and the length needed to read them.
-    pub(super) fn settle_range(&mut self, offset: u64, len: usize) {
-        for (page, s) in sectors(offset, len) {
-            if let Some(page) = self.page_mut(page) {
-                page.settle(s);
-            }
+    /// Writes, makes the sectors of this write durable, and the length needed to read them.
+    pub(super) fn write_through(&mut self, offset: u64, data: &[u8]) {
+        for (page, at, range) in pieces(offset, data.len()) {
+            self.page(page).write_through(at, &data[range]);
         }
+        self.bad.heal(offset, data.len());
         self.tidy();
-        let end = offset + len as u64;
+        let end = offset + data.len() as u64;
+        self.reach(end);
         self.durable_len = self.durable_len.max(end);
         // A shorter length would hide the write; one that is durable already is not pending.
         self.lengths.retain(|len| *len >= end);
@@ -307,12 +311,7 @@ impl Inode {
     /// anybody knows.
     pub(super) fn overwrite(&mut self, offset: u64, bytes: &[u8]) {
         let (index, at) = (usize_of(offset) / PAGE, usize_of(offset) % PAGE);
-        if self.pages.len() <= index {
-            self.pages.resize(index + 1, None);
-        }
-        let page = self.pages[index].get_or_insert_with(|| Arc::new(Page::new()));
-        Arc::make_mut(page).overwrite(at, bytes);
-        self.image = None;
+        self.page(index).overwrite(at, bytes);
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! # Fault model
 //!
-//! A machine ([`World`](world::World)) holds directories; each has names as the process sees them,
+//! A machine holds directories; each has names as the process sees them,
 //! names that are durable, and a list of the operations in between. A file has bytes as reads see
 //! them, and for each sector of 512 bytes what the medium holds and every version written since.
 //!
@@ -15,7 +15,7 @@
 //! - **C3 lengths.** The length becomes the durable one or any that the file had since, whatever
 //!   became of the data. A length without its data reads as zeros; data beyond the length is gone.
 //! - **C4 fresh.** A sector that was never durable, and that no sync has recorded as reserved but
-//!   unwritten, may hold zeros, noise, or a sector of a removed file. After [`File::sync`], the
+//!   unwritten, may hold zeros, noise, or a sector of a removed file. After [`crate::File::sync`], the
 //!   unwritten parts of a file are zeros for good, as unwritten extents of ext4 are.
 //! - **C5 names.** Unsynced operations on names survive in any subset, in any order in which each
 //!   one finds what it works on; one that never does is lost. Syncing a file does not make its name
@@ -46,7 +46,12 @@
 //!   what is read, or on the medium.
 //! - **E10 metadata.** Operations on names may fail; then they have changed nothing.
 //!
+//! A call may also be told to fail ([`SimDisk::fail_next`] and its neighbours).
+//!
 //! At rest, files suffer what [`SimDisk::remove_file`] and its neighbours do to them (F1 to F8).
+//!
+//! Deliberately absent: a disk that lies about syncs, writes that land elsewhere, and errors that
+//! come late or to another handle; names that get lost although their directory was synced.
 //!
 //! # Invariants
 //!

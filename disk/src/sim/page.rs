@@ -145,16 +145,18 @@ impl Page {
         }
     }
 
-    /// Makes the current bytes of a sector the durable ones, if a write of it is pending.
-    pub(super) fn settle(&mut self, s: usize) {
-        let bit = 1 << s;
-        if self.dirty & bit == 0 {
-            return;
-        }
-        self.dirty &= !bit;
-        self.from_zero &= !bit;
-        self.settled |= bit;
-        self.old.retain(|(of, _)| *of != s);
+    /// Writes and makes the sectors of this write durable.
+    pub(super) fn write_through(&mut self, at: usize, data: &[u8]) {
+        self.bytes[at..at + data.len()].copy_from_slice(data);
+        let sectors = at / SECTOR..(at + data.len()).div_ceil(SECTOR);
+        let mask = sectors.clone().fold(0, |mask, s| mask | 1 << s);
+        self.dirty &= !mask;
+        self.from_zero &= !mask;
+        self.lost &= !mask;
+        self.present |= mask;
+        self.settled |= mask;
+        self.old.retain(|(of, _)| !sectors.contains(of));
+        self.media.retain(|(of, _)| !sectors.contains(of));
     }
 
     pub(super) fn settle_all(&mut self) {

@@ -48,7 +48,7 @@ pub struct Rules {
     pub short_writes: Chance,
     /// E1 and E7: a read or write is interrupted.
     pub interruptions: Chance,
-    /// E1: a write fails after storing any part of it.
+    /// E1: a write fails after storing any part of it; `set_len` or `allocate` fails.
     pub write_errors: Chance,
     /// E3: a sync or durable write fails, and some sectors are never written after all.
     pub sync_errors: Chance,

@@ -43,3 +43,32 @@ fn content(file: &dyn File) -> Vec<u8> {
 fn names(disk: &SimDisk) -> Vec<Name> {
     disk.snapshot_files().into_iter().map(|(name, _)| name).collect()
 }
+
+/// The invariants of the files, and that the space is counted right.
+fn check(disk: &SimDisk) {
+    let world = disk.world();
+    let mut used = 0;
+    for inode in world.inodes.values() {
+        if inode.links > 0 || inode.handles > 0 {
+            used += inode.charged;
+        }
+        let end = usize::try_from(inode.len).unwrap();
+        for (index, page) in inode.pages.iter().enumerate() {
+            let Some(page) = page else { continue };
+            let listed = inode.unsettled.iter().filter(|i| **i as usize == index).count();
+            assert!(listed == usize::from(page.listed) && (page.listed || page.is_clean()));
+            let beyond = end.saturating_sub(index * 4096).min(4096);
+            assert!(page.bytes[beyond..].iter().all(|b| *b == 0), "bytes beyond the end");
+        }
+        if let Some(last) = inode.lengths.last() {
+            assert_eq!(*last, inode.len);
+        } else {
+            assert_eq!(inode.durable_len, inode.len);
+        }
+    }
+    assert_eq!(used, world.used);
+    assert_eq!(
+        world.directories.iter().map(|d| d.names.len()).sum::<usize>(),
+        world.inodes.values().map(|inode| inode.links as usize).sum(),
+    );
+}

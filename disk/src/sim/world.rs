@@ -132,7 +132,10 @@ impl World {
                 }
             }
             Submit | FreeBytes | Len | Lock => None,
-            Complete => dice.happens(rules.write_errors).then_some(Failure::Io),
+            Complete => {
+                let fails = dice.happens(rules.write_errors) || dice.happens(rules.sync_errors);
+                fails.then_some(Failure::Io)
+            }
             SetLen | Allocate => dice.happens(rules.write_errors).then_some(Failure::Io),
             Read => {
                 if dice.happens(rules.short_reads) {
@@ -169,7 +172,7 @@ impl World {
         self.trace.record(Record { operation, kind, name, offset, len, outcome });
     }
 
-    /// A call that happens entirely or not at all: everything but reads and writes of data.
+    /// A call that happens entirely or not at all: all but those that move or sync data.
     pub(super) fn whole<T>(
         &mut self,
         life: u64,
@@ -181,11 +184,10 @@ impl World {
         let step = self.enter(life, kind)?;
         let result = match step.failure {
             _ if step.last => {
-                // What a synchronisation has reached by now, the crash decides; anything
-                // else becomes pending, so that the crash decides about it, too.
-                let syncs = matches!(kind, OpKind::Sync | OpKind::SyncDir);
-                if self.rules.inside && !syncs {
-                    // An operation that would have failed changes nothing either way.
+                // What the operation changes becomes pending, so that the crash decides about
+                // it; of a sync, nothing but that is left to decide.
+                if self.rules.inside && kind != OpKind::SyncDir {
+                    // One that would have failed changes nothing either way.
                     drop(effect(self));
                 }
                 self.stop();

@@ -6,7 +6,7 @@ use crate::OpenMode;
 /// A few lives under all rules at once; errors are part of it.
 fn lives(seed: u64, disk: &Arc<SimDisk>) -> u64 {
     let mut disk = Arc::clone(disk);
-    for life in 0..4u64 {
+    for life in 0..4 {
         disk.crash_at(20 + seed % 7 * 3);
         for step in 0..40u64 {
             let name = Name::Wal(step % 5);
@@ -17,7 +17,7 @@ fn lives(seed: u64, disk: &Arc<SimDisk>) -> u64 {
             let offset = step * 701 % 5000;
             // Whether it fails is part of the trace.
             let _ignored: Result<(), std::io::Error> = (|| {
-                file.write_all_at(offset, &[life as u8 + 1; 900])?;
+                file.write_all_at(offset, &[life + 1; 900])?;
                 file.complete(file.submit(write(8192, &[9; 512], true))).1?;
                 if step % 4 == 0 {
                     file.sync()?;
@@ -26,6 +26,7 @@ fn lives(seed: u64, disk: &Arc<SimDisk>) -> u64 {
                 disk.rename(name, Name::Table(step % 3))?;
                 file.read_at(offset, &mut [0; 2000]).map(drop)
             })();
+            check(&disk);
         }
         if seed.is_multiple_of(5) && disk.is_running() {
             disk.kill();
@@ -33,6 +34,7 @@ fn lives(seed: u64, disk: &Arc<SimDisk>) -> u64 {
             disk.crash(Crash::Random);
         }
         disk = disk.reopen();
+        check(&disk);
     }
     disk.trace_hash()
 }

@@ -8,7 +8,7 @@ use crate::OpenMode;
 #[test]
 fn e1_a_patient_writer_and_reader_do_not_notice_short_and_interrupted_calls() {
     let disk = SimDisk::new(1, Rules::impatient());
-    let data: Vec<u8> = (0..20_000u32).map(|i| i as u8).collect();
+    let data: Vec<u8> = (0..=255).cycle().take(20_000).collect();
     let file = disk.create(WAL).unwrap();
     for (i, part) in data.chunks(500).enumerate() {
         file.write_all_at(i as u64 * 500, part).unwrap();

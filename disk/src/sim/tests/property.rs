@@ -263,6 +263,7 @@ proptest! {
         let mut model = Model::new(seed);
         for step in &steps {
             model.apply(step);
+            check(&model.disk);
         }
         model.stop(false);
     }
