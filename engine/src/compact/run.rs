@@ -162,17 +162,12 @@ fn inputs<'v>(
     view.levels.tables().filter(move |(level, table)| is_input(*level, table.summary().number))
 }
 
-/// The tables that may hold something older than the inputs: those of the output level and the
-/// levels below it, and those of level 0 that are older than an input there.
+/// The tables that may hold something older than the inputs: those of the levels below the output.
+/// Whatever overlaps an input in the output level or in level 0 is an input, or newer.
 fn below<'v>(view: &'v View, job: &'v Job) -> Vec<&'v Arc<TableHandle>> {
-    let newest_input = inputs(view, job).map(|(_, table)| table.summary().max_stamp).max();
-    let may_be_older = move |level: usize, table: &TableHandle| match level {
-        0 => Some(table.summary().min_stamp) <= newest_input,
-        level => level >= job.output_level,
-    };
     view.levels
         .tables()
-        .filter(|(level, table)| !job.inputs.contains(&(*level, table.summary().number)) && may_be_older(*level, table))
+        .filter(|(level, _)| *level > job.output_level)
         .map(|(_, table)| table)
         .collect()
 }
