@@ -58,11 +58,9 @@ pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
     };
     take_inventory(&loaded.catalog, &listed)?;
     let access = table_access(&env, &options, &loaded.catalog);
-    let seed = env.random.next_u64().map_err(|e| Error::io("a random number", "draw", e))?;
-    let pool = ArenaPool::seeded(
+    let pool = ArenaPool::new(
         ARENA_CHUNK_BYTES.min(options.memtable_bytes),
         (options.frozen_memtables_max + 1) * (options.memtable_bytes / ARENA_CHUNK_BYTES + 1),
-        seed,
     );
     let opening = Opening { env, options, access, pool, loaded };
     let mut core = if read_only { opening.read_only()? } else { opening.read_write(&listed)? };
