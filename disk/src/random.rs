@@ -49,7 +49,7 @@ impl SeededRandom {
     /// A number below `bound`, which must not be 0. The bias is below `bound` / 2⁶⁴.
     pub fn below(&self, bound: u64) -> u64 {
         assert!(bound > 0, "nothing is below zero");
-        (u128::from(self.next()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 
     /// True once in `n` times on average.

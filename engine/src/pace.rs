@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::compact::pick::owed_bytes;
 use crate::core::{Core, lock};
 use crate::error::Error;
-use crate::levels::Levels;
 use crate::options::Workers;
 use crate::stall::{Bounds, Load, Pace, pace};
 
@@ -18,16 +18,9 @@ impl Core {
         let load = Load {
             level0_tables: pinned.levels.zero().len(),
             frozen_memtables: pinned.frozen.len(),
-            owed_bytes: self.owed_bytes(&pinned.levels),
+            owed_bytes: owed_bytes(pinned.levels.zero().len(), pinned.levels.bytes(), &self.shape()),
         };
         pace(&load, &self.bounds())
-    }
-
-    /// By how much the runs exceed the sizes that they are to have.
-    fn owed_bytes(&self, levels: &Levels) -> u64 {
-        let shape = self.shape();
-        let excess = |(level, bytes): (usize, &u64)| bytes.saturating_sub(shape.target_bytes(level));
-        levels.bytes().iter().enumerate().skip(1).map(excess).sum()
     }
 
     fn bounds(&self) -> Bounds {
@@ -43,7 +36,7 @@ impl Core {
         loop {
             match self.pace() {
                 Pace::Free => return Ok(()),
-                Pace::Delay(time) => {
+                Pace::Delay(time, _) => {
                     if self.options.workers == Workers::Threads {
                         self.delay(time);
                     }
