@@ -25,19 +25,19 @@
 //! # }
 //! ```
 //!
-//! - [`table`]: the memtable and its inserter.
-//! - [`cursor`]: walks along the order.
+//! - `table`: the memtable and its inserter.
+//! - `cursor`: walks along the order.
 //! - `list`: the keys in order; `pages`: where in the order a key is; `index`: from the hash of a
 //!   key to the key; `node`: one key; `chain`: its versions; `ranges`: deletions of ranges.
-//! - `record`: records and links in the arena; [`arena`]: the memory. All `unsafe` code is in
+//! - `record`: records and links in the arena; `arena`: the memory. All `unsafe` code is in
 //!   these two.
 //! - `sync`: atomics and locks, or loom's.
 
 #![deny(unsafe_code)]
 
-pub mod arena;
+mod arena;
 mod chain;
-pub mod cursor;
+mod cursor;
 mod index;
 mod list;
 mod node;
@@ -45,8 +45,8 @@ mod pages;
 mod ranges;
 mod record;
 mod sync;
-pub mod table;
+mod table;
 
-pub use arena::{ArenaPool, PoolUse};
+pub use arena::{ArenaPool, CHUNK_BYTES_MIN, PoolUse};
 pub use cursor::{Cursor, Versions};
 pub use table::{Hit, Inserter, Memtable, PIN_BYTES_MIN, create};

@@ -45,7 +45,13 @@ impl List {
     /// The place of `key`.
     #[inline]
     pub(crate) fn find(&self, key: &[u8]) -> Place<'_> {
-        let mut before = self.pages.hint(key);
+        self.walk(self.pages.hint(key), key)
+    }
+
+    /// The place of `key`, on foot from `hint`.
+    #[inline]
+    fn walk<'a>(&'a self, hint: Option<NodeRef<'a>>, key: &[u8]) -> Place<'a> {
+        let mut before = hint;
         while let Some(node) = before.filter(|node| node.key() >= key) {
             before = node.before().load();
         }
@@ -64,14 +70,80 @@ impl List {
         (key, hash): (&[u8], u32),
         first: impl FnOnce(&mut Bump) -> VersionRef<'a>,
     ) -> NodeRef<'a> {
-        let Place { before, after } = self.find(key);
-        // Its first version lies directly before it in memory.
-        let first = first(bump);
-        let node = place(bump, arena, Node::new(first, before, hash), 1, &[key]);
-        node.links()[0].store(after);
-        before.map_or(&self.first, |before| &before.links()[0]).store(Some(node));
-        after.map_or(&self.last, |after| after.before()).store(Some(node));
-        self.pages.insert(bump, arena, node);
-        node
+        self.pages.insert((bump, arena), key, |bump, hint| {
+            let Place { before, after } = self.walk(hint, key);
+            let first = first(bump);
+            let node = place(bump, arena, Node::new(first, before, hash), 1, &[key]);
+            node.links()[0].store(after);
+            before.map_or(&self.first, |before| &before.links()[0]).store(Some(node));
+            after.map_or(&self.last, |after| after.before()).store(Some(node));
+            node
+        })
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use icecore_model::{Change, Versionstamp};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::arena::{ArenaPool, CHUNK_BYTES_MIN};
+    use crate::chain;
+
+    /// Keys of a few common beginnings, some of them longer than a head, with rare and frequent
+    /// ends.
+    fn keys() -> impl Strategy<Value = Vec<u8>> {
+        let start = prop_oneof![
+            Just(&b""[..]),
+            Just(&b"account\0"[..]),
+            Just(&b"account\0\0\0\0\0\0\0\0\0\0a-long-beginning"[..]),
+        ];
+        let end = prop_oneof![
+            proptest::collection::vec(0u8..2, 0..12),
+            proptest::collection::vec(any::<u8>(), 1..4),
+        ];
+        (start, end).prop_map(|(start, end)| [start, &end].concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: if cfg!(miri) { 1 } else { 64 },
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn hints_are_exact_while_nobody_inserts(
+            keys in proptest::collection::vec(keys(), 0..600),
+            sorted: bool,
+            others in proptest::collection::vec(keys(), 1..40),
+        ) {
+            let pool = ArenaPool::new(CHUNK_BYTES_MIN, 0);
+            let (arena, mut bump, list) = (Arena::new(&pool), Bump::new(), List::new());
+            let mut inserted = BTreeSet::new();
+            let order: Vec<_> = if sorted {
+                keys.iter().collect::<BTreeSet<_>>().into_iter().collect()
+            } else {
+                keys.iter().collect()
+            };
+            for key in order {
+                if inserted.insert(&key[..]) {
+                    list.insert((&mut bump, &arena), (key, 0), |bump| {
+                        chain::make(bump, &arena, None, Versionstamp::new(1), Change::Delete)
+                    });
+                }
+            }
+            for key in keys.iter().chain(&others) {
+                let hint = list.pages.hint(key).map(NodeRef::key);
+                prop_assert_eq!(hint, inserted.range(..=&key[..]).next_back().copied());
+                let Place { before, after } = list.find(key);
+                prop_assert_eq!(before.map(NodeRef::key), inserted.range(..&key[..]).next_back().copied());
+                prop_assert_eq!(after.map(NodeRef::key), inserted.range(&key[..]..).next().copied());
+            }
+        }
     }
 }

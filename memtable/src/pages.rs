@@ -190,26 +190,16 @@ impl Pages {
         page.key(page.up_to(key).checked_sub(1)?)
     }
 
-    /// Adds `node`, which is not there yet. Full pages are split on the way down, so that there is
-    /// always room for a separator in the page above.
-    pub(crate) fn insert(&self, bump: &mut Bump, arena: &Arena, node: NodeRef<'_>) {
-        let key = node.key();
-        let mut page = match self.root.load() {
-            Some(root) if root.is_full() => {
-                let branch = empty_page(bump, arena, PAGE_KEYS);
-                let first = root.key(0).expect("a full page has a key");
-                branch.insert(0, first, Some(root));
-                split(bump, arena, branch, (0, root), key);
-                self.root.store(Some(branch));
-                branch
-            }
-            Some(root) => root,
-            None => {
-                let leaf = empty_page(bump, arena, 0);
-                self.root.store(Some(leaf));
-                leaf
-            }
-        };
+    /// Adds the key that `make` makes and links into the order; it is `key` and not there yet. `make`
+    /// is given the exact hint for it. Full pages are split on the way down, so that there is always
+    /// room for a separator in the page above.
+    pub(crate) fn insert<'a>(
+        &'a self,
+        (bump, arena): (&mut Bump, &'a Arena),
+        key: &[u8],
+        make: impl FnOnce(&mut Bump, Option<NodeRef<'a>>) -> NodeRef<'a>,
+    ) -> NodeRef<'a> {
+        let mut page = self.root_with_room(bump, arena, key);
         while let Some((i, child)) = page.child(key) {
             page = if child.is_full() {
                 split(bump, arena, page, (i, child), key);
@@ -218,7 +208,27 @@ impl Pages {
                 child
             };
         }
-        page.insert(page.up_to(key), node, None);
+        let i = page.up_to(key);
+        let hint = i.checked_sub(1).and_then(|last| page.key(last));
+        let node = make(bump, hint);
+        page.insert(i, node, None);
+        node
+    }
+
+    fn root_with_room<'a>(&'a self, bump: &mut Bump, arena: &'a Arena, key: &[u8]) -> PageRef<'a> {
+        let root = match self.root.load() {
+            Some(root) if root.is_full() => {
+                let branch = empty_page(bump, arena, PAGE_KEYS);
+                let first = root.key(0).expect("a full page has a key");
+                branch.insert(0, first, Some(root));
+                split(bump, arena, branch, (0, root), key);
+                branch
+            }
+            Some(root) => return root,
+            None => empty_page(bump, arena, 0),
+        };
+        self.root.store(Some(root));
+        root
     }
 }
 

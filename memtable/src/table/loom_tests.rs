@@ -151,6 +151,27 @@ fn cutting_a_chain_hides_no_version_from_a_reader_at_the_floor() {
 }
 
 #[test]
+fn splitting_a_page_hides_no_key() {
+    // Pages are full with three keys here, so the fourth splits one, and a branch appears.
+    race(
+        |inserter| put(inserter, 1, &[b"a", b"c", b"e"], 0),
+        |inserter, visible| {
+            put(inserter, 2, &[b"b"], 0);
+            visible.store(2, Ordering::Release);
+        },
+        |memtable, at| {
+            let at = at.max(1);
+            let mut cursor = memtable.cursor(Versionstamp::new(at));
+            cursor.seek(b"b");
+            let next = if at == 2 { b"b" } else { b"c" };
+            assert_eq!(cursor.entry().map(|entry| entry.key), Some(&next[..]));
+            cursor.seek_before(b"e");
+            assert_eq!(cursor.entry().map(|entry| entry.key), Some(&b"c"[..]));
+        },
+    );
+}
+
+#[test]
 fn splitting_a_segment_loses_no_key() {
     // Segments are full with three keys here, so the fourth splits one.
     race(

@@ -244,6 +244,23 @@ fn many_keys_in_any_order_are_found_and_walked_both_ways() {
 }
 
 #[test]
+fn keys_whose_hashes_collide_are_still_found() {
+    let (memtable, mut inserter) = create(&ArenaPool::new(64 << 10, 4));
+    let collide = |i: &u64| hash64(&i.to_be_bytes()) >> 57 == 0;
+    let mut numbers = (0..).filter(collide);
+    let keys: Vec<_> = numbers.by_ref().take(200).map(u64::to_be_bytes).collect();
+    for (key, stamp) in keys.iter().zip((1..).step_by(2)) {
+        put(&mut inserter, stamp, key, b"v", 0);
+        put(&mut inserter, stamp + 1, key, b"w", 0);
+    }
+    assert!(!memtable.index.is_complete());
+    assert_eq!((memtable.keys(), memtable.entries()), (200, 400));
+    assert!(keys.iter().all(|key| memtable.newest(key).is_some()));
+    let absent = numbers.next().unwrap();
+    assert!(memtable.newest(&absent.to_be_bytes()).is_none());
+}
+
+#[test]
 fn used_bytes_are_the_sum_of_what_lies_in_the_arena() {
     let (memtable, mut inserter) = create(&ArenaPool::new(CHUNK_BYTES_MIN, 4));
     assert_eq!((memtable.memory_bytes(), memtable.allocated_bytes()), (0, 0));
