@@ -132,3 +132,6 @@ impl<'a> Iterator for Effects<'a> {
         Some(effect)
     }
 }
+
+#[cfg(test)]
+mod tests;

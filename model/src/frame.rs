@@ -142,3 +142,6 @@ fn checksum(header: &[u8], payload: &[u8], salt: Salt) -> u32 {
     crc.update(payload);
     crc.finalize()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 //! - [`range`]: deletions of whole ranges of keys.
 //! - [`frame`]: checksummed records of the log and of the manifest.
 //! - [`key`]: key parts and their order-preserving encoding.
+//! - [`int`]: integers of arbitrary size, as key parts.
 //! - [`hash`]: the stable hash of a key.
 //! - [`id`]: the identity of a store.
 //! - [`position`]: places in the log.
@@ -20,6 +21,7 @@ pub mod entry;
 pub mod frame;
 pub mod hash;
 pub mod id;
+pub mod int;
 pub mod key;
 pub mod limits;
 pub mod position;
