@@ -123,7 +123,7 @@ impl Log {
     /// The last visible stamp: everything up to it has reached the durability that it asked for.
     #[inline]
     pub fn visible(&self) -> Versionstamp {
-        Versionstamp::new(self.visible.load(Ordering::Acquire))
+        Versionstamp::new(self.visible.load(Ordering::SeqCst))
     }
 
     /// The last stamp that was appended.
@@ -385,7 +385,7 @@ impl Log {
 
     /// Tells everybody who may care that the state has changed.
     fn publish<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.visible.store(state.visible.get(), Ordering::Release);
+        self.visible.store(state.visible.get(), Ordering::SeqCst);
         if state.waiters > 0 {
             self.changed.notify_all();
         }

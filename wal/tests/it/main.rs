@@ -1,5 +1,7 @@
 //! The log over the simulated disk.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod commit;
 mod damage;
 mod ending;
