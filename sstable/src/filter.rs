@@ -131,7 +131,7 @@ mod tests {
         for (keys, offset) in [(1, 0), (100, 77), (20_000, 4096)] {
             let inside = hashes(0..keys);
             let body = encode(&inside, 10, offset);
-            assert_eq!((offset as usize + HEADER_BYTES + usize::from(body[2])) % LINE_BYTES, 0);
+            assert_eq!((offset + HEADER_BYTES as u64 + u64::from(body[2])) % LINE_BYTES as u64, 0);
             let filter = Filter::decode(Bytes::from(body)).unwrap();
             assert!(inside.iter().all(|h| filter.may_contain(*h)));
             let others = hashes(1_000_000..1_010_000);

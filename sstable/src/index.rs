@@ -265,3 +265,57 @@ struct IndexEntry<'a> {
     /// Where the next entry starts.
     end: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(prop_oneof![Just(0u8), 1u8..4, Just(254), Just(255)], 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn a_separator_is_no_longer_than_the_key_before_it(a in key(), b in key()) {
+            prop_assume!(a != b);
+            let (low, high) = if a < b { (a, b) } else { (b, a) };
+            let between = shortest_between(&low, &high);
+            prop_assert!(low <= between && between < high);
+            prop_assert!(between.len() <= low.len());
+        }
+
+        #[test]
+        fn every_key_is_found_in_the_first_block_that_may_hold_it(
+            keys in prop::collection::btree_set((key(), 0u64..3), 1..30),
+            targets in prop::collection::vec((key(), 0u64..4), 20),
+        ) {
+            // One entry a block; versions of a key come newest first.
+            let last: Vec<(Vec<u8>, Versionstamp)> =
+                keys.iter().map(|(key, n)| (key.clone(), Versionstamp::new(9 - n))).collect();
+            let mut builder = IndexBuilder::default();
+            let mut offset = 0;
+            for (number, (key, stamp)) in last.iter().enumerate() {
+                let next = last.get(number + 1).map(|(key, _)| &key[..]);
+                builder.add((key, *stamp), next, Handle { offset, bytes: 100 });
+                offset += 100;
+            }
+            let index = Index::decode(builder.finish().into(), offset).unwrap();
+            for number in 0..last.len() {
+                let handle = index.handle(number).unwrap();
+                prop_assert_eq!(handle, Handle { offset: number as u64 * 100, bytes: 100 });
+            }
+            for (key, stamp) in targets.iter().map(|(key, n)| (key, Versionstamp::new(9 - n))) {
+                let found = index.find(key, stamp).unwrap();
+                let first =
+                    last.partition_point(|(k, s)| order((k, *s), (key, stamp)) == Ordering::Less);
+                // A separator may reach beyond the last entry, but never to the next block's.
+                prop_assert!(found == first || found + 1 == first);
+                if last.get(first).is_some_and(|(k, _)| k == key) {
+                    prop_assert_eq!(found, first);
+                }
+            }
+        }
+    }
+}

@@ -3,6 +3,32 @@
 //! A table is one file: data blocks in key order, the deletions of ranges, a filter, an index, the
 //! properties and a footer. It is written once, synced, and never changes again.
 //!
+//! ```
+//! use std::sync::Arc;
+//! use icecore_disk::sim::{Rules, SimDisk};
+//! use icecore_model::{Change, DatabaseId, Entry, Versionstamp};
+//! use icecore_sstable::*;
+//!
+//! let disk = SimDisk::new(1, Rules::none());
+//! let database = DatabaseId([7; 16]);
+//! let id = TableId { database, number: 1 };
+//! let mut writer = TableWriter::create(&*disk, id, &TableOptions::default())?;
+//! let change = Change::Put { value: b"core", expires_at: None };
+//! writer.add(&Entry { key: b"ice", stamp: Versionstamp::new(3), change })?;
+//! let summary = writer.finish()?;
+//!
+//! let cache = Arc::new(BlockCache::new(8 << 20));
+//! let env = TableEnv { read_mode: ReadMode::Mmap, cache, accepted: vec![database] };
+//! let table = Arc::new(Table::open(&*disk, &summary, &env)?);
+//! let hit = table.get(b"ice", Versionstamp::MAX)?.expect("it was put in");
+//! assert_eq!((hit.stamp(), hit.change()), (Versionstamp::new(3), change));
+//!
+//! let mut cursor = table.cursor(Versionstamp::MAX);
+//! cursor.seek_last()?;
+//! assert_eq!(cursor.entry().map(|entry| entry.key), Some(&b"ice"[..]));
+//! # Ok::<(), icecore_sstable::Error>(())
+//! ```
+//!
 //! - [`error`]: what can go wrong, and where.
 //! - [`options`]: how tables are written and read.
 //! - [`summary`]: what is known of a table without opening it.

@@ -181,3 +181,6 @@ impl TableSummary {
             && self.min_expiry.is_some() == (values != Some(self.never_expires))
     }
 }
+
+#[cfg(test)]
+mod tests;

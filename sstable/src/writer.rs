@@ -254,3 +254,6 @@ impl Output {
         Ok((bytes, hash))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,8 @@ fn read_everything(table: &Arc<Table>, model: &Model) -> Result<(), Error> {
             assert_eq!(cursor.entry().as_ref(), Some(entry));
             cursor.next()?;
         }
-        Ok(assert_eq!(cursor.entry(), None))
+        assert_eq!(cursor.entry(), None);
+        Ok(())
     })();
     let back = (|| {
         let mut cursor = table.cursor(NEWEST);
@@ -78,7 +79,8 @@ fn read_everything(table: &Arc<Table>, model: &Model) -> Result<(), Error> {
             assert_eq!(cursor.entry().as_ref(), Some(entry));
             cursor.prev()?;
         }
-        Ok(assert_eq!(cursor.entry(), None))
+        assert_eq!(cursor.entry(), None);
+        Ok(())
     })();
     first.and(forward).and(back)
 }
