@@ -131,14 +131,12 @@ impl Inode {
                 self.unsettled.push(index);
             }
         }
-        let shrunk =
-            self.lengths.iter().fold((self.durable_len, false), |(before, shrunk), len| {
-                (*len, shrunk || *len < before)
-            });
+        let mut before = self.durable_len;
+        let shrunk = self.lengths.iter().any(|len| std::mem::replace(&mut before, *len) > *len);
         self.durable_len = self.len;
         self.lengths.clear();
         self.settled_len = self.len;
-        if shrunk.1 {
+        if shrunk {
             self.release();
         }
     }

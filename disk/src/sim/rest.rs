@@ -49,14 +49,14 @@ pub enum Filler {
 }
 
 impl SimDisk {
-    /// The content of a file.
+    /// The content of a file, as reads see it at the moment; works in every state.
     pub fn read_file(&self, name: Name) -> io::Result<Vec<u8>> {
         let world = self.world();
         let id = world.find(self.directory, name)?;
         Ok(world.inodes[&id].content())
     }
 
-    /// The content of every file, in the order of names.
+    /// The content of every file, as [`SimDisk::read_file`] gives it, in the order of names.
     pub fn snapshot_files(&self) -> Vec<(Name, Vec<u8>)> {
         let world = self.world();
         let names = &world.directories[self.directory].names;
@@ -99,9 +99,11 @@ impl SimDisk {
 
     /// F4: another name has the same content.
     pub fn duplicate_file(&self, from: Name, to: Name) -> io::Result<()> {
-        let content = self.read_file(from)?;
-        self.write_file(to, &content);
-        Ok(())
+        self.at_rest(|world| {
+            let content = world.inodes[&world.find(self.directory, from)?].content();
+            world.place(self.directory, to, &content);
+            Ok(())
+        })
     }
 
     /// F5: two files change places.
@@ -160,12 +162,12 @@ impl SimDisk {
         name: Name,
         change: impl FnOnce(&mut Vec<u8>, &mut World),
     ) -> io::Result<()> {
-        let mut content = self.read_file(name)?;
         self.at_rest(|world| {
+            let mut content = world.inodes[&world.find(self.directory, name)?].content();
             change(&mut content, world);
             world.place(self.directory, name, &content);
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     fn at_rest<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {

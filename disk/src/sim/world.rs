@@ -9,7 +9,7 @@ use super::dice::Dice;
 use super::directory::{Directory, NameChange};
 use super::error::{Arsenal, Failure, OpKind, stopped};
 use super::inode::{Inode, sectors};
-use super::rules::Rules;
+use super::rules::{Chance, Rules};
 use super::trace::{Record, Trace};
 use crate::Name;
 
@@ -118,39 +118,39 @@ impl World {
 
     /// The error that the rules draw for a call.
     fn bad_luck(&mut self, kind: OpKind) -> Option<Failure> {
-        use OpKind::*;
+        use Failure::*;
         let rules = self.rules;
-        let dice = &mut self.dice;
         match kind {
-            Write => {
-                if dice.happens(rules.short_writes) {
-                    Some(Failure::Short)
-                } else if dice.happens(rules.interruptions) {
-                    Some(Failure::Interrupted)
-                } else {
-                    dice.happens(rules.write_errors).then_some(Failure::Io)
-                }
+            OpKind::Submit | OpKind::FreeBytes | OpKind::Len | OpKind::Lock => None,
+            OpKind::Write => self
+                .draw(rules.short_writes, &[Short])
+                .or_else(|| self.draw(rules.interruptions, &[Interrupted]))
+                .or_else(|| self.draw(rules.write_errors, &[Io, NoSpace, Quota, TooBig])),
+            OpKind::Complete => self
+                .draw(rules.write_errors, &[Io, NoSpace, Quota, TooBig])
+                .or_else(|| self.draw(rules.sync_errors, &[Io])),
+            OpKind::SetLen | OpKind::Allocate => {
+                self.draw(rules.write_errors, &[Io, NoSpace, Quota, TooBig])
             }
-            Submit | FreeBytes | Len | Lock => None,
-            Complete => {
-                let fails = dice.happens(rules.write_errors) || dice.happens(rules.sync_errors);
-                fails.then_some(Failure::Io)
+            OpKind::Read => self
+                .draw(rules.short_reads, &[Short])
+                .or_else(|| self.draw(rules.interruptions, &[Interrupted]))
+                .or_else(|| self.draw(rules.read_errors, &[Io])),
+            OpKind::Sync => self.draw(rules.sync_errors, &[Io, NoSpace]),
+            OpKind::Create | OpKind::Open | OpKind::CreateDirectory => {
+                self.draw(rules.metadata_errors, &[Io, Access, ReadOnly, TooManyFiles])
             }
-            SetLen | Allocate => dice.happens(rules.write_errors).then_some(Failure::Io),
-            Read => {
-                if dice.happens(rules.short_reads) {
-                    Some(Failure::Short)
-                } else if dice.happens(rules.interruptions) {
-                    Some(Failure::Interrupted)
-                } else {
-                    dice.happens(rules.read_errors).then_some(Failure::Io)
-                }
+            OpKind::Rename | OpKind::Remove | OpKind::Link => {
+                self.draw(rules.metadata_errors, &[Io, Access, ReadOnly])
             }
-            Sync => dice.happens(rules.sync_errors).then_some(Failure::Io),
-            List | Create | Open | Rename | Remove | SyncDir | CreateDirectory | Link | Map => {
-                dice.happens(rules.metadata_errors).then_some(Failure::Io)
-            }
+            OpKind::List | OpKind::SyncDir => self.draw(rules.metadata_errors, &[Io]),
+            OpKind::Map => self.draw(rules.metadata_errors, &[Io, NoMemory]),
         }
+    }
+
+    /// One of `failures`, as often as `chance` says.
+    fn draw(&mut self, chance: Chance, failures: &[Failure]) -> Option<Failure> {
+        self.dice.happens(chance).then(|| failures[self.dice.index(failures.len())])
     }
 
     /// The machine stops; what survives is settled later.

@@ -192,3 +192,26 @@ fn every_failure_has_a_code_and_is_spent_once() {
         assert!(disk.create(WAL).is_ok());
     }
 }
+
+#[test]
+fn the_rules_draw_every_error_that_they_name() {
+    let disk = SimDisk::new(1, Rules::all());
+    let mut codes = std::collections::BTreeSet::new();
+    for round in 0..20_000u64 {
+        let name = Name::Wal(round % 3);
+        let outcome = disk.create(name).and_then(|file| {
+            file.write_at(0, &[1; 600])?;
+            file.complete(file.submit(write(1024, &[2; 600], true))).1?;
+            file.sync()?;
+            file.map()?.view(0..600)?;
+            disk.rename(name, Name::Current)
+        });
+        codes.extend(outcome.err().and_then(|e| e.raw_os_error()));
+        codes.extend(disk.remove(name).err().and_then(|e| e.raw_os_error()));
+        codes.extend(disk.sync_dir().err().and_then(|e| e.raw_os_error()));
+    }
+    for failure in Failure::ALL {
+        let code = std::io::Error::from(failure).raw_os_error().unwrap();
+        assert!(codes.contains(&code), "{failure:?} never came up");
+    }
+}

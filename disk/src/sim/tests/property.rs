@@ -20,6 +20,7 @@ enum Step {
     Flight { file: u64, sector: usize, count: usize, durable: bool },
     Sync { file: u64 },
     FailSync { file: u64 },
+    SetLen { file: u64, sectors: usize },
     SyncDir,
     Create { file: u64 },
     Rename { from: u64, to: u64 },
@@ -37,6 +38,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         }),
         3 => file.clone().prop_map(|file| Step::Sync { file }),
         1 => file.clone().prop_map(|file| Step::FailSync { file }),
+        1 => (file.clone(), 0..SECTORS).prop_map(|(file, sectors)| Step::SetLen { file, sectors }),
         2 => Just(Step::SyncDir),
         3 => file.clone().prop_map(|file| Step::Create { file }),
         1 => (file.clone(), file.clone()).prop_map(|(from, to)| Step::Rename { from, to }),
@@ -81,6 +83,15 @@ impl Known {
             let newest = *self.sectors[s].last().unwrap();
             self.sectors[s] = vec![newest];
             self.fresh[s] = false;
+        }
+    }
+
+    /// The blocks from `end` on are given back.
+    fn release(&mut self, end: usize) {
+        for s in end..SECTORS + 8 {
+            self.sectors[s] = vec![[0; 512]];
+            self.fresh[s] = true;
+            self.doubtful[s] = false;
         }
     }
 
@@ -169,7 +180,9 @@ impl Model {
                 let Some(handle) = self.files.get(&file) else { return };
                 handle.sync().unwrap();
                 let len = usize::try_from(handle.len().unwrap()).unwrap();
-                self.known[self.live[&file]].sync(0..len / 512);
+                let known = &mut self.known[self.live[&file]];
+                known.sync(0..len / 512);
+                known.release(len / 512);
             }
             Step::FailSync { file } => {
                 let Some(handle) = self.files.get(&file) else { return };
@@ -179,6 +192,13 @@ impl Model {
                 for s in 0..SECTORS + 8 {
                     known.doubtful[s] |= known.sectors[s].len() > 1;
                 }
+            }
+            Step::SetLen { file, sectors } => {
+                let Some(handle) = self.files.get(&file) else { return };
+                handle.set_len(sectors as u64 * 512).unwrap();
+                let known = &mut self.known[self.live[&file]];
+                known.write(sectors, SECTORS + 8 - sectors, 0);
+                known.durable_sectors = known.durable_sectors.min(sectors);
             }
             Step::SyncDir => {
                 self.disk.sync_dir().unwrap();
