@@ -92,16 +92,6 @@ impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
         Merge { sources, hidden, direction: Direction::Backward, order, failed: false }
     }
 
-    /// Moves to the first entry.
-    pub(crate) fn seek_first(&mut self) -> Result<(), S::Error> {
-        self.reposition(Direction::Forward, S::seek_first)
-    }
-
-    /// Moves to the last entry.
-    pub(crate) fn seek_last(&mut self) -> Result<(), S::Error> {
-        self.reposition(Direction::Backward, S::seek_last)
-    }
-
     /// Moves to the first entry at or after `key`.
     pub(crate) fn seek(&mut self, key: &[u8]) -> Result<(), S::Error> {
         self.reposition(Direction::Forward, |source| source.seek(key))

@@ -106,7 +106,8 @@ impl Bounds {
     }
 }
 
-/// The longest delay of one commit short of a stop.
+/// The longest delay of one commit short of a stop. However small its commits are, a writer still
+/// makes a thousand of them a second.
 pub(crate) const DELAY_MAX: Duration = Duration::from_millis(1);
 
 /// Shorter delays cost more to wait for than they give.
@@ -157,13 +158,13 @@ mod tests {
 
     #[test]
     fn the_highest_pressure_sets_delay_and_reason() {
-        let delay = |micros, reason| Pace::Delay(Duration::from_micros(micros), reason);
-        // A quarter and a half of the way; a quarter of the delay at half the way.
-        assert_eq!(pace_of(18, 0, 0), delay(1250, Reason::LevelZeroTables));
-        assert_eq!(pace_of(18, 2, 0), delay(5000, Reason::FrozenMemtables));
-        assert_eq!(pace_of(30, 2, 0), delay(11250, Reason::LevelZeroTables));
+        let delay = |sixteenths, reason| Pace::Delay(DELAY_MAX * sixteenths / 16, reason);
+        // A quarter of the way, the half and three quarters of it.
+        assert_eq!(pace_of(18, 0, 0), delay(1, Reason::LevelZeroTables));
+        assert_eq!(pace_of(18, 2, 0), delay(4, Reason::FrozenMemtables));
+        assert_eq!(pace_of(30, 2, 0), delay(9, Reason::LevelZeroTables));
         assert_eq!(pace_of(30, 2, 0).reason(), Some("level-0 tables"));
-        assert_eq!(pace_of(18, 0, 16000), delay(5000, Reason::OwedBytes));
+        assert_eq!(pace_of(18, 0, 16000), delay(4, Reason::OwedBytes));
     }
 
     #[test]

@@ -122,8 +122,6 @@ fn expected(lists: &[Vec<Owned>], ranges: &[RangeSet]) -> Vec<Owned> {
 
 #[derive(Clone, Debug)]
 enum Move {
-    First,
-    Last,
     Seek(u8),
     SeekBefore(u8),
     Next,
@@ -132,8 +130,6 @@ enum Move {
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
-        1 => Just(Move::First),
-        1 => Just(Move::Last),
         2 => (0u8..22).prop_map(Move::Seek),
         2 => (0u8..22).prop_map(Move::SeekBefore),
         8 => Just(Move::Next),
@@ -186,8 +182,6 @@ proptest! {
         for step in moves {
             let lower = |key: u8| model.partition_point(|e| e.key[0] < key);
             match step {
-                Move::First => (at, _) = (1, merge.seek_first().unwrap()),
-                Move::Last => (at, _) = (model.len(), merge.seek_last().unwrap()),
                 Move::Seek(key) => (at, _) = (lower(key) + 1, merge.seek(&[key]).unwrap()),
                 Move::SeekBefore(key) => (at, _) = (lower(key), merge.seek_before(&[key]).unwrap()),
                 Move::Next => (at, _) = ((at + 1).min(behind), merge.next().unwrap()),
@@ -232,13 +226,13 @@ proptest! {
             list.moves_left = moves_left;
         }
         let mut merge = Merge::new(sources.clone(), |_: &Entry<'_>| false);
-        let mut result = merge.seek_first();
+        let mut result = merge.seek(&[]);
         while result.is_ok() && merge.entry().is_some() {
             result = merge.next();
         }
         if result.is_err() {
             prop_assert_eq!(merge.entry(), None);
-            prop_assert_eq!(merge.seek_last(), Ok(()));
+            prop_assert_eq!(merge.seek_before(&[99]), Ok(()));
             prop_assert_eq!(merge.prev(), Ok(()));
             prop_assert_eq!(merge.entry(), None);
         }
@@ -257,7 +251,7 @@ proptest! {
 #[test]
 fn a_merge_without_sources_is_empty() {
     let mut merge = Merge::new(Vec::<List>::new(), |_: &Entry<'_>| false);
-    merge.seek_first().unwrap();
+    merge.seek(&[]).unwrap();
     merge.prev().unwrap();
     assert_eq!((merge.entry(), merge.value_bytes()), (None, Ok(Bytes::new())));
 }
