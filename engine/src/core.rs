@@ -92,6 +92,8 @@ pub(crate) struct State {
     pub(crate) catalog: Catalog,
     /// `None` when the store is open for reading only.
     pub(crate) manifest: Option<Manifest>,
+    /// The number of the next manifest; none is given twice.
+    pub(crate) next_manifest: u64,
     /// The view that is published.
     pub(crate) view: Arc<View>,
     /// Tables that are no longer part of the store but may still be read.
@@ -243,7 +245,7 @@ impl Core {
 
     /// Carries out `edit`; a failure that leaves its outcome open poisons the log, too.
     pub(crate) fn edit(&self, state: &mut State, edit: Edit) -> Result<(), Error> {
-        let edited = state.edit(edit);
+        let edited = state.edit(edit).and_then(|()| self.roll_manifest(state));
         if state.poisoned.is_some()
             && let Some(log) = &self.log
         {
@@ -251,5 +253,31 @@ impl Core {
             self.state.announce(state);
         }
         edited
+    }
+
+    /// Replaces a manifest that has grown long by a fresh one. Without room for it, the long one
+    /// stays in use.
+    fn roll_manifest(&self, state: &mut State) -> Result<(), Error> {
+        let Some(old) = state.manifest.as_ref().filter(|manifest| manifest.wants_roll()) else {
+            return Ok(());
+        };
+        let (old, number) = (old.number(), state.next_manifest);
+        state.next_manifest += 1;
+        let (disk, random) = (&*self.env.disk, &*self.env.random);
+        let manifest = match Manifest::prepare(disk, random, number, &state.catalog) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                state.garbage.extend([Name::Manifest(number), Name::Temp(number)]);
+                let is_full = matches!(error, Error::OutOfSpace { .. });
+                return if is_full { Ok(()) } else { Err(error) };
+            }
+        };
+        if let Err(error) = manifest.switch(disk) {
+            state.poisoned = Some(error.to_string());
+            return Err(error);
+        }
+        state.manifest = Some(manifest);
+        state.garbage.push(Name::Manifest(old));
+        Ok(())
     }
 }

@@ -315,9 +315,11 @@ impl Opening {
     }
 
     fn shared_state(&self, catalog: Catalog, manifest: Option<Manifest>, view: View) -> SharedState {
+        let next_manifest = manifest.as_ref().map_or(0, Manifest::number) + 1;
         let state = State {
             catalog,
             manifest,
+            next_manifest,
             view: Arc::new(view),
             obsolete: Vec::new(),
             garbage: Vec::new(),

@@ -31,8 +31,12 @@ impl Roster for ManifestRoster {
             ceiling: Some(ceiling),
             ..Edit::default()
         };
-        shared.lock().edit(edit).map_err(|error| match error {
-            Error::OutOfSpace { .. } => io::ErrorKind::StorageFull.into(),
+        let mut state = shared.lock();
+        state.edit(edit).map_err(|error| match error {
+            // Refused before anything was written, unlike a write that ran out of space halfway.
+            Error::OutOfSpace { .. } if state.poisoned.is_none() => {
+                io::ErrorKind::StorageFull.into()
+            }
             error => io::Error::other(error),
         })
     }

@@ -11,7 +11,7 @@
 
 use icecore_disk::{Disk, File, Name, OpenMode, Random};
 use icecore_model::frame::{Frame, FrameHeader, NotAFrame, Salt};
-use icecore_model::{DatabaseId, LogPosition, Versionstamp};
+use icecore_model::{LogPosition, Versionstamp};
 
 use super::catalog::{Catalog, Edit};
 use super::format::{
@@ -70,10 +70,21 @@ impl Manifest {
     }
 
     /// Writes a manifest that starts with `catalog`, and makes it the one that counts.
-    ///
-    /// When this fails before the switch, the manifest before it still counts; the caller cannot
-    /// tell, so a store that was open for writing is poisoned by any failure.
     pub(crate) fn create(
+        disk: &dyn Disk,
+        random: &dyn Random,
+        number: u64,
+        catalog: &Catalog,
+    ) -> Result<Manifest, Error> {
+        let manifest = Manifest::prepare(disk, random, number, catalog)?;
+        manifest.switch(disk)?;
+        Ok(manifest)
+    }
+
+    /// Writes a manifest that starts with `catalog`, and the `CURRENT` that would lead to it, under
+    /// another name. Until [`Manifest::switch`], the manifest before it counts: a failure here
+    /// leaves nothing but two files to delete.
+    pub(crate) fn prepare(
         disk: &dyn Disk,
         random: &dyn Random,
         number: u64,
@@ -94,9 +105,20 @@ impl Manifest {
         };
         manifest.write(KIND_SNAPSHOT, &catalog.encode(), catalog.flushed)?;
         manifest.snapshot_end = manifest.end;
+        let temp = Name::Temp(number);
+        let file = disk.create(temp).map_err(|e| Error::io(temp, "create", e))?;
+        let content = format::encode_current(catalog.database, number);
+        file.write_all_at(0, &content).map_err(|e| Error::io(temp, "write", e))?;
+        file.sync().map_err(|e| Error::io(temp, "sync", e))?;
         disk.sync_dir().map_err(|e| Error::io(disk.label(), "sync", e))?;
-        switch(disk, number, catalog.database)?;
         Ok(manifest)
+    }
+
+    /// Makes this manifest the one that counts. After a failure it is not known which one does.
+    pub(crate) fn switch(&self, disk: &dyn Disk) -> Result<(), Error> {
+        let temp = Name::Temp(self.number);
+        disk.rename(temp, Name::Current).map_err(|e| Error::io(Name::Current, "replace", e))?;
+        disk.sync_dir().map_err(|e| Error::io(disk.label(), "sync", e))
     }
 
     /// Appends `edit` and makes it durable.
@@ -153,17 +175,6 @@ impl Manifest {
         self.end += frame.len() as u64;
         Ok(())
     }
-}
-
-/// Makes manifest `number` the one that counts.
-fn switch(disk: &dyn Disk, number: u64, database: DatabaseId) -> Result<(), Error> {
-    let temp = Name::Temp(number);
-    let file = disk.create(temp).map_err(|e| Error::io(temp, "create", e))?;
-    let content = format::encode_current(database, number);
-    file.write_all_at(0, &content).map_err(|e| Error::io(temp, "write", e))?;
-    file.sync().map_err(|e| Error::io(temp, "sync", e))?;
-    disk.rename(temp, Name::Current).map_err(|e| Error::io(Name::Current, "replace", e))?;
-    disk.sync_dir().map_err(|e| Error::io(disk.label(), "sync", e))
 }
 
 /// Reads a whole file of at most `max` bytes; `None` if it does not exist.
