@@ -3,8 +3,8 @@
 //! Invariants:
 //! 1. No body leaves here that was not verified since the table was opened; in
 //!    [`ReadMode::MmapStrict`] and [`ReadMode::Read`] what was verified is the very copy that leaves.
-//! 2. A bit of `verified` is set only after its block was verified. Setting it twice, or reading a
-//!    stale zero, costs a second verification and nothing else, so the bits need no ordering.
+//! 2. A block is in `verified` only after it was verified. Whatever is in `compressed` by mistake
+//!    (a damaged trailer) goes the way of compressed blocks, on which every read verifies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +13,33 @@ use bytes::Bytes;
 
 use crate::cache::{BlockCache, BlockKey};
 use crate::error::Error;
-use crate::format::{Handle, Kind, Sealed, TRAILER_BYTES};
+use crate::format::{Handle, Kind, Sealed, TRAILER_BYTES, uncompressed};
 use crate::options::{Compression, ReadMode};
 use crate::source::{Source, Stored};
 
 const BITS: usize = u64::BITS as usize;
+
+/// A growing set of data blocks, one bit each.
+///
+/// Reading a stale bit costs a second look at the block and nothing else, so that the bits need no
+/// ordering.
+#[derive(Debug)]
+struct BlockSet(Box<[AtomicU64]>);
+
+impl BlockSet {
+    fn new(count: usize) -> BlockSet {
+        BlockSet((0..count.div_ceil(BITS)).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    #[inline]
+    fn contains(&self, ordinal: usize) -> bool {
+        self.0[ordinal / BITS].load(Ordering::Relaxed) & (1 << (ordinal % BITS)) != 0
+    }
+
+    fn insert(&self, ordinal: usize) {
+        self.0[ordinal / BITS].fetch_or(1 << (ordinal % BITS), Ordering::Relaxed);
+    }
+}
 
 /// The blocks of one table.
 #[derive(Debug)]
@@ -25,8 +47,10 @@ pub(crate) struct Blocks {
     pub(crate) source: Source,
     cache: Arc<BlockCache>,
     owner: u64,
-    /// One bit for each data block; used only with [`ReadMode::Mmap`].
-    verified: Box<[AtomicU64]>,
+    /// Data blocks that may be read in place; used only with [`ReadMode::Mmap`].
+    verified: BlockSet,
+    /// Data blocks that need not be looked at in place; used only with [`ReadMode::Mmap`].
+    compressed: BlockSet,
 }
 
 /// The body of a data block.
@@ -52,40 +76,32 @@ impl std::ops::Deref for Body<'_> {
 
 impl Blocks {
     pub(crate) fn new(source: Source, cache: Arc<BlockCache>, count: usize) -> Blocks {
-        let verified = (0..count.div_ceil(BITS)).map(|_| AtomicU64::new(0)).collect();
-        Blocks { owner: cache.owner(), source, cache, verified }
+        let (verified, compressed) = (BlockSet::new(count), BlockSet::new(count));
+        Blocks { owner: cache.owner(), source, cache, verified, compressed }
     }
 
     /// The body of the data block `ordinal`.
     #[inline]
     pub(crate) fn data(&self, ordinal: usize, handle: Handle) -> Result<Body<'_>, Error> {
-        let in_place = self.source.mode() == ReadMode::Mmap;
-        if in_place && let Stored::Mapped(bytes) = self.source.read(handle)? {
-            let sealed = self.verify_once(bytes, ordinal, handle)?;
-            if sealed.compression == Compression::None {
-                return Ok(Body::InPlace(sealed.stored));
+        let maybe_in_place =
+            self.source.mode() == ReadMode::Mmap && !self.compressed.contains(ordinal);
+        if maybe_in_place && let Stored::Mapped(bytes) = self.source.read(handle)? {
+            if let Some(body) = uncompressed(bytes) {
+                if !self.verified.contains(ordinal) {
+                    self.verify(bytes, ordinal, handle)?;
+                }
+                return Ok(Body::InPlace(body));
             }
+            self.compressed.insert(ordinal);
         }
         self.owned(handle).map(Body::Owned)
     }
 
-    #[inline]
-    fn verify_once<'a>(
-        &self,
-        bytes: &'a [u8],
-        ordinal: usize,
-        handle: Handle,
-    ) -> Result<Sealed<'a>, Error> {
-        let (file, bit) = (self.source.file, 1 << (ordinal % BITS));
-        let word = &self.verified[ordinal / BITS];
-        if word.load(Ordering::Relaxed) & bit != 0 {
-            return Sealed::verified_before(bytes, file, handle.offset);
-        }
-        let sealed = Sealed::verify(bytes, file, handle.offset, Kind::Data)?;
+    fn verify(&self, bytes: &[u8], ordinal: usize, handle: Handle) -> Result<(), Error> {
+        let verified = Sealed::verify(bytes, self.source.file, handle.offset, Kind::Data);
         // A page that cannot be read may look like any bytes: the fault is the better answer.
         self.source.check(handle)?;
-        word.fetch_or(bit, Ordering::Relaxed);
-        Ok(sealed)
+        verified.map(|_| self.verified.insert(ordinal))
     }
 
     /// A copy of the body, from the cache or from the file.

@@ -123,6 +123,14 @@ fn block_checksum(offset: u64, stored_and_tags: &[u8]) -> u32 {
     crc.finalize()
 }
 
+/// What is stored in the block `bytes`, if its trailer says that this is the body itself. Nothing is
+/// verified.
+#[inline]
+pub(crate) fn uncompressed(bytes: &[u8]) -> Option<&[u8]> {
+    let (stored, trailer) = bytes.split_last_chunk::<TRAILER_BYTES>()?;
+    (trailer[1] == COMPRESSION_NONE).then_some(stored)
+}
+
 /// A block without its trailer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sealed<'a> {
@@ -156,18 +164,6 @@ impl<'a> Sealed<'a> {
             return Err(Error::unknown(file, format!("block transform {transform}, {zero}")));
         }
         Ok(Sealed { stored, compression: known_compression(compression, file)? })
-    }
-
-    /// Takes the block apart without verifying it again.
-    pub(crate) fn verified_before(
-        bytes: &'a [u8],
-        file: Name,
-        offset: u64,
-    ) -> Result<Sealed<'a>, Error> {
-        let (stored, trailer) = bytes
-            .split_last_chunk::<TRAILER_BYTES>()
-            .ok_or_else(|| Error::corrupt(file, offset, "a block shorter than its trailer"))?;
-        Ok(Sealed { stored, compression: known_compression(trailer[1], file)? })
     }
 
     /// The body, as it was before it was compressed with LZ4.

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use icecore_disk::sim::{Crash, Damage, Failure, OpKind};
+use icecore_disk::sim::{Chance, Crash, Damage, Failure, OpKind, Rules, SimDisk};
 use icecore_disk::{Disk, Name, OpenMode};
 use icecore_model::{DatabaseId, Entry, RangeTombstone, Timestamp, Versionstamp};
-use icecore_sstable::{
-    Compression, Error, ReadMode, Table, TableId, TableOptions, TableSummary, TableWriter,
-};
+use icecore_sstable::{Compression, Error, ReadMode, Table, TableOptions, TableSummary};
 
 use crate::support::{HOME, MODES, Model, disk, entries, env, open, write};
 
@@ -204,6 +202,65 @@ fn a_sector_that_cannot_be_read_is_an_io_error_in_every_mode() {
 }
 
 #[test]
+fn a_page_that_goes_bad_while_it_is_borrowed_is_told_afterwards() {
+    let (mut model, ranges) = small_model();
+    let large = Some((vec![b'x'; 5000], None));
+    model.entry(b"z".to_vec()).or_default().insert(Versionstamp::new(50), large);
+    let disk = disk();
+    let options = small_options(Compression::None);
+    let summary = write(&*disk, 1, &options, &model, &ranges).unwrap();
+    let table = open(&*disk, &summary, ReadMode::Mmap).unwrap();
+    let hit = table.get(b"z", NEWEST).unwrap().unwrap();
+    let mut cursor = table.cursor(NEWEST);
+    cursor.seek(b"z").unwrap();
+    hit.check().unwrap();
+    cursor.check().unwrap();
+
+    disk.set_rules(Rules { bad_sectors: Chance::one_in(1), ..Rules::none() });
+    let file = disk.open(Name::Table(1), OpenMode::Read).unwrap();
+    assert!(file.read_at(3000, &mut [0; 10]).is_err());
+    disk.set_rules(Rules::none());
+    let told = [
+        hit.check().unwrap_err(),
+        hit.value_bytes().unwrap_err(),
+        cursor.check().unwrap_err(),
+        cursor.value_bytes().unwrap_err(),
+        table.get(b"z", NEWEST).unwrap_err(),
+        table.verify().unwrap_err(),
+    ];
+    assert!(told.iter().all(|e| matches!(e, Error::Io { .. })), "{told:?}");
+    table.get(b"key/00", NEWEST).unwrap().unwrap();
+}
+
+#[test]
+fn what_a_flaky_disk_gives_is_right_or_an_error() {
+    let (model, ranges) = small_model();
+    let (mut right, mut wrong) = (0, 0);
+    for seed in 0..200 {
+        let rules = Rules {
+            short_writes: Chance::one_in(2),
+            short_reads: Chance::one_in(2),
+            interruptions: Chance::one_in(3),
+            ..Rules::none()
+        };
+        let disk = SimDisk::new(seed, rules);
+        let options = small_options(Compression::Lz4);
+        let summary = write(&*disk, 1, &options, &model, &ranges).unwrap();
+        disk.set_rules(Rules { bit_flips: Chance::one_in(10), ..rules });
+        match open(&*disk, &summary, ReadMode::Read)
+            .and_then(|table| read_everything(&table, &model))
+        {
+            Ok(()) => right += 1,
+            Err(e) => {
+                assert!(!matches!(e, Error::Io { .. }), "{e}");
+                wrong += 1;
+            }
+        }
+    }
+    assert!(right > 10 && wrong > 10, "{right} right, {wrong} wrong");
+}
+
+#[test]
 fn a_cursor_that_has_failed_repeats_its_error_for_ever() {
     let (bytes, summary) = small_table(Compression::None);
     let mut damaged = bytes;
@@ -259,15 +316,4 @@ fn short_writes_and_interruptions_do_no_harm() {
     let table = open(&*disk, &summary, ReadMode::Read).unwrap();
     disk.fail_next(OpKind::Read, Failure::Interrupted, 2);
     assert_eq!(table.verify().unwrap(), summary);
-}
-
-#[test]
-fn an_abandoned_table_leaves_no_file() {
-    let disk = disk();
-    let id = TableId { database: HOME, number: 1 };
-    let options = TableOptions::default();
-    let writer = TableWriter::create(&*disk, id, &options).unwrap();
-    assert!(matches!(TableWriter::create(&*disk, id, &options), Err(Error::Io { .. })));
-    writer.abandon().unwrap();
-    assert_eq!(disk.list().unwrap(), []);
 }

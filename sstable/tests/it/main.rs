@@ -4,5 +4,6 @@
 
 mod damage;
 mod golden;
+mod life;
 mod model;
 mod support;
