@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, RwLock};
 
 use icecore_disk::{Disk, Listed, LockError, LockMode, Name};
-use icecore_memtable::{ArenaPool, Inserter, Memtable};
+use icecore_memtable::{ArenaPool, CHUNK_BYTES_MIN, Inserter, Memtable};
 use icecore_model::{DatabaseId, Effects, Versionstamp};
 use icecore_sstable::{BlockCache, TableEnv, TableSummary};
 use icecore_wal::{Commit, Log, LogEnv, Recovery};
@@ -42,8 +42,16 @@ use crate::roster::ManifestRoster;
 use crate::stats::Counters;
 use crate::view::View;
 
-/// Memory that a store keeps for its next memtables, in chunks.
-const ARENA_CHUNK_BYTES: usize = 1 << 20;
+/// Memtables draw their memory in chunks of at most this size.
+const ARENA_CHUNK_BYTES_MAX: usize = 1 << 20;
+
+/// A pool that keeps memory for the next memtables, in chunks that suit their size.
+fn arena_pool(options: &Options) -> Arc<ArenaPool> {
+    let bytes = options.memtable_bytes.clamp(CHUNK_BYTES_MIN, ARENA_CHUNK_BYTES_MAX);
+    let chunk_bytes = 1 << bytes.ilog2();
+    let chunks_per_memtable = options.memtable_bytes / chunk_bytes + 1;
+    ArenaPool::new(chunk_bytes, (options.frozen_memtables_max + 1) * chunks_per_memtable)
+}
 
 /// Opens the store in the directory of `env`.
 pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
@@ -58,10 +66,7 @@ pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
     };
     take_inventory(&loaded.catalog, &listed)?;
     let access = table_access(&env, &options, &loaded.catalog);
-    let pool = ArenaPool::new(
-        ARENA_CHUNK_BYTES.min(options.memtable_bytes),
-        (options.frozen_memtables_max + 1) * (options.memtable_bytes / ARENA_CHUNK_BYTES + 1),
-    );
+    let pool = arena_pool(&options);
     let opening = Opening { env, options, access, pool, loaded };
     let mut core = if read_only { opening.read_only()? } else { opening.read_write(&listed)? };
     core.lock = Mutex::new(Some(guard));
@@ -265,7 +270,7 @@ impl Opening {
         let last = catalog.ceiling.max(recovered);
         let segment = self.next_segment(listed)?;
         let roster = Arc::new(ManifestRoster::default());
-        let log_options = self.options.log.clone();
+        let log_options = self.options.log;
         let log = Log::create(self.log_env(&roster), log_options, segment, recovery.end, last)?;
         disk.sync_dir().map_err(|e| Error::io(disk.label(), "sync", e))?;
         catalog.levels[0].splice(0..0, written.into_iter().rev());
