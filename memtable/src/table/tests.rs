@@ -306,6 +306,16 @@ fn chunks_are_used_again_and_large_values_outlive_their_memtable() {
 }
 
 #[test]
+fn handles_go_where_tasks_go() {
+    fn can_be_sent_and_shared<T: Send + Sync + 'static>() {}
+    can_be_sent_and_shared::<Arc<Memtable>>();
+    can_be_sent_and_shared::<Inserter>();
+    can_be_sent_and_shared::<Cursor<Arc<Memtable>>>();
+    can_be_sent_and_shared::<Versions<Arc<Memtable>>>();
+    can_be_sent_and_shared::<Hit<'static>>();
+}
+
+#[test]
 #[should_panic(expected = "increase")]
 fn a_stamp_that_does_not_increase_is_our_own_bug() {
     let (_memtable, mut inserter) = create(&ArenaPool::new(CHUNK_BYTES_MIN, 4));
