@@ -1,1 +1,75 @@
-//! Under construction.
+//! Icecore: an embedded, log-structured, versionstamped key-value store. This crate is its face.
+//!
+//! Keys are lists of parts, ordered part by part. Every value carries the versionstamp of the
+//! commit that set it, and an [atomic operation](Atomic) takes effect only if the versionstamps
+//! that it checks still hold:
+//!
+//! ```
+//! use icecore::{Commit, Error, Kv, Versionstamp, key, prefix};
+//!
+//! fn transfer(kv: &Kv, from: &str, to: &str, amount: u64) -> Result<Versionstamp, Error> {
+//!     loop {
+//!         // Both of one moment.
+//!         let [a, b] = kv.get_many([key!["account", from], key!["account", to]])?;
+//!         let rest = a.u64()?.checked_sub(amount).expect("the example does not overdraw");
+//!         let outcome = kv
+//!             .atomic()
+//!             .check(&a)
+//!             .check(&b)
+//!             .set(key!["account", from], rest)
+//!             .set(key!["account", to], b.u64()? + amount)
+//!             .commit()?;
+//!         match outcome {
+//!             Commit::Done { versionstamp } => return Ok(versionstamp),
+//!             Commit::CheckFailed { .. } => continue, // Somebody moved first: read again.
+//!         }
+//!     }
+//! }
+//!
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let path = directory.path().join("ledger.icecore");
+//! let kv = Kv::open(path)?;
+//! kv.set(key!["account", "alice"], 100)?;
+//! kv.set(key!["account", "bob"], 20)?;
+//! let versionstamp = transfer(&kv, "alice", "bob", 30)?;
+//!
+//! let mut sum = 0;
+//! for entry in kv.list(prefix!["account"]) {
+//!     let entry = entry?;
+//!     assert_eq!(entry.versionstamp, Some(versionstamp));
+//!     sum += entry.u64()?;
+//! }
+//! assert_eq!(sum, 120);
+//! kv.close()?;
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! A commit returns when it survives a power cut, unless [`Durability::Buffered`] is asked for:
+//! then it survives the end of the process.
+
+#![forbid(unsafe_code)]
+
+mod atomic;
+mod builder;
+mod check;
+mod entry;
+mod error;
+mod key;
+mod kv;
+mod list;
+mod value;
+
+pub use atomic::{Atomic, Commit};
+pub use builder::Builder;
+pub use bytes::Bytes;
+pub use check::CheckReport;
+pub use entry::Entry;
+pub use error::{Error, ErrorKind};
+pub use icecore_engine::{Durability, Environment, LevelStats, Stats};
+pub use icecore_model::Versionstamp;
+pub use icecore_model::int::Int;
+pub use icecore_model::key::Part;
+pub use key::{IntoPart, Key};
+pub use kv::Kv;
+pub use list::{List, Selector};
+pub use value::Value;

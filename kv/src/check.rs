@@ -1,0 +1,92 @@
+//! One walk over everything: is the store what it should be?
+//!
+//! The engine looks at files, records and their order; this adds what only the face knows: every
+//! key decodes into parts, and every value is one.
+
+use std::fmt;
+
+use icecore_engine::Engine;
+
+use crate::entry::Entry;
+use crate::error::Error;
+use crate::list::Selector;
+
+/// After so many unreadable entries the walk ends: a store in this state needs no longer list.
+const PROBLEMS_MAX: usize = 100;
+
+/// What a check has found.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// What is wrong; empty for a store that is in order.
+    pub problems: Vec<Error>,
+    /// Tables that were read in whole.
+    pub tables: u64,
+    /// Versions of keys in them, deletions and the store's own notes included.
+    pub table_entries: u64,
+    /// Bytes of tables that were read.
+    pub table_bytes: u64,
+    /// Commits that were read from the log.
+    pub log_commits: u64,
+    /// Keys that have a value.
+    pub keys: u64,
+}
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} keys; {} tables with {} entries in {} bytes; {} commits in the log: ",
+            self.keys, self.tables, self.table_entries, self.table_bytes, self.log_commits
+        )?;
+        match self.problems.len() {
+            0 => f.write_str("no problem found"),
+            1 => f.write_str("1 problem found"),
+            n => write!(f, "{n} problems found"),
+        }
+    }
+}
+
+pub(crate) fn check(engine: &Engine) -> Result<CheckReport, Error> {
+    let found = engine.check()?;
+    let mut report = CheckReport {
+        problems: found.problems.into_iter().map(Error::from).collect(),
+        tables: found.tables,
+        table_entries: found.entries,
+        table_bytes: found.bytes,
+        log_commits: found.log_commits,
+        keys: 0,
+    };
+    // Damaged files fail the walk, too, and were reported already.
+    if report.is_clean() {
+        check_entries(engine, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn check_entries(engine: &Engine, report: &mut CheckReport) -> Result<(), Error> {
+    let Selector { start, end } = Selector::all();
+    for item in engine.scan(&start, &end)? {
+        let entry = item.map_err(Error::from).and_then(Entry::from_item);
+        report.keys += 1;
+        match entry {
+            Ok(entry) => {
+                if let Err(malformed) = entry.key.parts() {
+                    report.problems.push(Error::bad_key(entry.key, malformed.offset));
+                }
+            }
+            Err(error) => report.problems.push(error),
+        }
+        if report.problems.len() >= PROBLEMS_MAX {
+            break;
+        }
+    }
+    Ok(())
+}

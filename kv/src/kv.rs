@@ -1,0 +1,171 @@
+//! The handle of an open store.
+
+use std::path::Path;
+
+use icecore_engine::{Batch, Engine, Environment, Mutation, Outcome, Stats};
+use icecore_model::Versionstamp;
+
+use crate::atomic::Atomic;
+use crate::builder::Builder;
+use crate::check::{self, CheckReport};
+use crate::entry::Entry;
+use crate::error::Error;
+use crate::key::Key;
+use crate::list::{List, Selector};
+use crate::value::Value;
+
+/// An open store. Cheap to clone, and to be shared between threads; the store stays open until
+/// the last clone is gone.
+///
+/// Dropping the last clone loses nothing that was acknowledged. [`Kv::close`] does the same in an
+/// orderly way and reports what goes wrong.
+#[derive(Clone, Debug)]
+pub struct Kv {
+    engine: Engine,
+}
+
+impl Kv {
+    pub(crate) fn new(engine: Engine) -> Kv {
+        Kv { engine }
+    }
+
+    /// Opens the store in the directory `path`, which is created if it does not exist.
+    ///
+    /// # Errors
+    /// As [`Builder::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Kv, Error> {
+        Kv::builder(path).open()
+    }
+
+    /// The settings of the store in the directory `path`, to be changed before it is opened.
+    pub fn builder(path: impl AsRef<Path>) -> Builder {
+        Builder::at(path.as_ref())
+    }
+
+    /// The settings of the store on the disk of `environment`, with its clock and its source of
+    /// randomness: for simulations.
+    pub fn builder_in(environment: Environment) -> Builder {
+        Builder::within(environment)
+    }
+
+    /// The present state of `key`.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Io`](crate::ErrorKind::Io) when a file of the
+    /// store cannot be read, [`Closed`](crate::ErrorKind::Closed), and
+    /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat) for a value of a later version.
+    pub fn get(&self, key: impl Into<Key>) -> Result<Entry, Error> {
+        let key = key.into();
+        let record = self.engine.get(key.stored())?;
+        Entry::new(key, record)
+    }
+
+    /// The present states of `keys`, all of one moment, in their order.
+    ///
+    /// # Errors
+    /// As [`Kv::get`].
+    pub fn get_many<K: Into<Key>, const N: usize>(
+        &self,
+        keys: [K; N],
+    ) -> Result<[Entry; N], Error> {
+        let keys = keys.map(Into::into);
+        let records = self.engine.get_many(&keys.each_ref().map(Key::stored))?;
+        let entries: Result<Vec<Entry>, Error> =
+            keys.into_iter().zip(records).map(|(key, record)| Entry::new(key, record)).collect();
+        Ok(entries?.try_into().expect("the engine gives one record for every key"))
+    }
+
+    /// The entries that `selector` selects, in key order, all of the moment of this call.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let kv = Kv::open(directory.path().join("store"))?;
+    /// for day in 1..=9 {
+    ///     kv.set(key!["visits", day], day * 100)?;
+    /// }
+    /// let last: Vec<u64> = kv
+    ///     .list(prefix!["visits"])
+    ///     .reverse()
+    ///     .limit(2)
+    ///     .map(|entry| entry?.u64())
+    ///     .collect::<Result<_, _>>()?;
+    /// assert_eq!(last, [900, 800]);
+    /// assert_eq!(kv.list(key!["visits", 3]..key!["visits", 5]).count(), 2);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn list(&self, selector: impl Into<Selector>) -> List {
+        let Selector { start, end } = selector.into();
+        List::new(self.engine.scan(&start, &end))
+    }
+
+    /// Sets one key, whatever it held before.
+    ///
+    /// # Errors
+    /// As [`Atomic::commit`].
+    pub fn set(&self, key: impl Into<Key>, value: impl Into<Value>) -> Result<Versionstamp, Error> {
+        let (key, value) = (key.into(), value.into().encode());
+        self.mutate(Mutation::Set { key: key.stored(), value: &value, expires_at: None })
+    }
+
+    /// Makes one key absent, whether or not it was before.
+    ///
+    /// # Errors
+    /// As [`Atomic::commit`].
+    pub fn delete(&self, key: impl Into<Key>) -> Result<Versionstamp, Error> {
+        self.mutate(Mutation::Delete { key: key.into().stored() })
+    }
+
+    fn mutate(&self, mutation: Mutation<'_>) -> Result<Versionstamp, Error> {
+        match self.engine.commit(Batch { checks: &[], mutations: &[mutation] })? {
+            Outcome::Committed(versionstamp) => Ok(versionstamp),
+            Outcome::CheckFailed { .. } => unreachable!("there was no check"),
+        }
+    }
+
+    /// Begins an atomic operation: checks and mutations that take effect together or not at all.
+    pub fn atomic(&self) -> Atomic<'_> {
+        Atomic::new(&self.engine)
+    }
+
+    /// Writes everything that is in memory into tables.
+    ///
+    /// # Errors
+    /// [`OutOfSpace`](crate::ErrorKind::OutOfSpace) and [`Io`](crate::ErrorKind::Io); nothing is
+    /// lost, and the store tries again later.
+    pub fn flush(&self) -> Result<(), Error> {
+        Ok(self.engine.flush()?)
+    }
+
+    /// Reads every byte of every table and of the log, and compares everything with everything.
+    /// Commits wait while the log is read.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::ErrorKind::Closed). What is wrong with the store is in the report.
+    pub fn check(&self) -> Result<CheckReport, Error> {
+        check::check(&self.engine)
+    }
+
+    /// The store in numbers.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::ErrorKind::Closed).
+    pub fn stats(&self) -> Result<Stats, Error> {
+        Ok(self.engine.stats()?)
+    }
+
+    /// Closes the store for all clones: makes buffered commits durable and gives the directory
+    /// back. Calls after that get [`Closed`](crate::ErrorKind::Closed); lists that are open stay
+    /// usable.
+    ///
+    /// # Errors
+    /// The first thing that went wrong. Nothing acknowledged is lost by it, and the store is
+    /// closed all the same.
+    pub fn close(&self) -> Result<(), Error> {
+        Ok(self.engine.close()?)
+    }
+}
+
+#[cfg(test)]
+mod tests;
