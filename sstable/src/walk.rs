@@ -157,6 +157,17 @@ impl Walk {
         self.fused(|walk| walk.find(key, stamp))
     }
 
+    /// To the first entry at or after (this key, `stamp`).
+    pub(crate) fn seek_version(&mut self, stamp: Versionstamp) -> Result<(), Error> {
+        self.fused(|walk| {
+            let key = std::mem::replace(&mut walk.key, std::mem::take(&mut walk.scratch));
+            let result = walk.find(&key, stamp);
+            walk.same_key = walk.key == key;
+            walk.scratch = key;
+            result
+        })
+    }
+
     /// To the next entry; from before all, to the first.
     pub(crate) fn next(&mut self) -> Result<(), Error> {
         self.fused(Walk::forward)
