@@ -7,6 +7,41 @@
 //! is opened: [`recover`] finds out what the segments of the previous life hold, and whether
 //! anything is missing that must be there; [`Log::create`] begins the next segment.
 //!
+//! ```
+//! # use std::{io, sync::Arc};
+//! # use icecore_disk::{random::SeededRandom, sim::{Rules, SimDisk}};
+//! # use icecore_model::{DatabaseId, Versionstamp};
+//! # use icecore_wal::{Durability, Log, LogEnv, LogOptions, Roster, recover};
+//! # struct Manifest;
+//! # impl Roster for Manifest {
+//! #     fn activate(&self, _: u32, _: Versionstamp) -> io::Result<()> { Ok(()) }
+//! #     fn admit(&self, _: u64) -> io::Result<()> { Ok(()) }
+//! # }
+//! # let disk = SimDisk::new(1, Rules::none());
+//! # let database = DatabaseId([7; 16]);
+//! # let env = LogEnv {
+//! #     disk: disk.clone(),
+//! #     random: Arc::new(SeededRandom::new(1)),
+//! #     database,
+//! #     roster: Arc::new(Manifest),
+//! # };
+//! let log = Log::create(env, LogOptions::default(), 1, None, Versionstamp::ZERO)?;
+//! let stamp = Versionstamp::new(1);
+//! log.reserve(b"effects".len())?;
+//! log.append(stamp, 1_700_000_000_000, b"effects", Durability::Sync)?;
+//! log.wait(stamp)?;
+//! log.close()?;
+//!
+//! let mut found = Vec::new();
+//! let recovery = recover(&*disk, database, &[1], Versionstamp::ZERO, &mut |commit| {
+//!     found.push((commit.stamp, commit.effects.to_vec()));
+//!     Ok(())
+//! })?;
+//! assert_eq!(recovery.last, Some(stamp));
+//! assert_eq!(found, [(stamp, b"effects".to_vec())]);
+//! # Ok::<(), icecore_wal::Error>(())
+//! ```
+//!
 //! - [`format`](mod@format): the bytes of a segment.
 //! - `segment`: one file of the log.
 //! - `group`, `progress`, `drive`, `state`: what is appended, how far it got, what to do next.

@@ -4,12 +4,12 @@ use std::sync::LazyLock;
 
 use icecore_disk::Name;
 use icecore_disk::sim::{Crash, Rules, SimDisk};
-use icecore_model::Versionstamp;
+use icecore_model::{LogPosition, Versionstamp};
 use icecore_wal::{Error, recover};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::support::{BUFFERED, DATABASE, Read, SYNC, Store};
+use crate::support::{BUFFERED, DATABASE, Read, SYNC, Store, forge, forged};
 
 /// Two segments, the first of a stopped machine's log: their bytes, and the commits.
 struct Sample {
@@ -95,6 +95,29 @@ proptest! {
         let mut segments = SAMPLE.segments.clone();
         segments[which].resize(length, 0xa5);
         is_a_prefix_or_an_error(&segments)?;
+    }
+
+    #[test]
+    fn frames_by_somebody_who_knows_the_salt_are_a_log_or_an_error(
+        forgeries in vec((0..4u8, 0..5u64, 1..4096u32, 0..80usize, any::<[bool; 2]>()), 1..12),
+    ) {
+        let mut segments = SAMPLE.segments.clone();
+        let mut position = 512;
+        for (kind, stamp, jump, length, [padded, knows]) in forgeries {
+            let next = if padded { jump.next_multiple_of(512).max(position) } else { position };
+            if next as usize + 40 + length > 4096 {
+                break;
+            }
+            let mut header = forged(kind, next, stamp);
+            header.padding = u16::try_from(next - position).unwrap();
+            header.durable = LogPosition::new(1, if knows { jump } else { 0 });
+            forge(&mut segments[0], header, &vec![kind; length]);
+            position = next + 40 + u32::try_from(length).unwrap();
+        }
+        let (read, result) = read_damaged(&segments);
+        prop_assert!(read.windows(2).all(|w| w[0].0 < w[1].0));
+        let expected = matches!(result, Ok(()) | Err(Error::Corrupt { .. }));
+        prop_assert!(expected, "{:?}", result);
     }
 
     #[test]
