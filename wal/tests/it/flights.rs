@@ -3,7 +3,7 @@
 use icecore_disk::sim::Crash;
 use icecore_model::Versionstamp;
 
-use crate::support::{BUFFERED, SYNC, Store, stamps};
+use crate::support::{BUFFERED, SYNC, Store, frames, stamps};
 
 /// Submits the pending group. Completions come first among the choices, so this one is last.
 fn submit(store: &Store, in_flight: u64) {
@@ -86,4 +86,15 @@ fn a_durable_commit_over_a_buffered_one_in_flight_waits_for_a_sync_of_both() {
     assert!(store.log.step(0).unwrap(), "then the sync");
     assert_eq!(store.log.visible(), durable);
     assert_eq!(store.log.stats().syncs, 1);
+}
+
+#[test]
+fn a_block_of_a_durable_commit_in_flight_is_left_alone() {
+    let store = Store::new();
+    store.append(b"durable", SYNC);
+    submit(&store, 0);
+    let buffered = store.append(b"buffered", BUFFERED);
+    store.log.wait(buffered).unwrap();
+    let starts: Vec<u32> = frames(&store.disk, 1).iter().map(|f| f.0).collect();
+    assert_eq!(starts, [512, 1024]);
 }
