@@ -172,3 +172,19 @@ fn threads_that_commit_together_all_become_visible_and_durable() {
     assert_eq!(stamps(&read), (1..=200).collect::<Vec<u64>>());
     assert_eq!(recovery.ending, Ending::Clean);
 }
+
+#[test]
+fn who_never_waits_writes_what_has_piled_up() {
+    let disk = icecore_disk::sim::SimDisk::new(1, icecore_disk::sim::Rules::none());
+    let options = icecore_wal::LogOptions { segment_bytes: 4 << 20, ..crate::support::SMALL };
+    let store = Store::on(disk, options);
+    for round in 0..3000 {
+        store.append(&[7; 1000], if round % 2 == 0 { SYNC } else { BUFFERED });
+    }
+    let written = store.log.stats().bytes;
+    assert!(written > 1 << 20, "memory is bounded by writing: {written}");
+    store.log.close().unwrap();
+    assert_eq!(store.log.visible(), Versionstamp::new(3000));
+    let (recovery, read) = store.recover(&*store.disk).unwrap();
+    assert_eq!((read.len(), recovery.ending), (3000, Ending::Clean));
+}
