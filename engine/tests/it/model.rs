@@ -143,11 +143,12 @@ impl Pair {
             Step::Compact => self.engine.compact().unwrap(),
             Step::Work { choice } => drop(self.engine.step(*choice).unwrap()),
             Step::Close { options } => {
+                self.snapshots.clear();
                 self.engine.close().unwrap();
                 self.engine = self.machine.open(options.clone());
             }
             Step::Drop { options } => {
-                // Snapshots do not hold the directory.
+                self.snapshots.clear();
                 let nowhere = Machine::new(0).open(options.clone());
                 drop(std::mem::replace(&mut self.engine, nowhere));
                 self.engine = self.machine.open(options.clone());
