@@ -1,2 +1,27 @@
 //! One entry for every check.
-fn main() {}
+
+mod sim;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "One entry for every check")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs the store on the simulated disk.
+    Sim(sim::Arguments),
+}
+
+fn main() -> ExitCode {
+    let passed = match Arguments::parse().task {
+        Task::Sim(arguments) => sim::run(&arguments),
+    };
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,305 @@
+//! From a stopped machine to an open store, and what is demanded of it then.
+//!
+//! What a recovery must find:
+//!
+//! 1. It opens (I1), and what it shows is the state after some prefix of the commits, in stamp
+//!    order (I3, I4).
+//! 2. The prefix holds all that was promised: after a power cut every visible `Sync` commit and all
+//!    before it; after a kill every visible commit (I2).
+//! 3. What it shows is durable from then on: the oracle forgets what was lost, and promises the
+//!    rest for ever (I6, I8).
+//! 4. The last stamp is not below any that was ever shown (I7).
+//! 5. Reads of single keys, walks in both directions and the engine's own check agree.
+//! 6. Opened for reading only, it shows the same and writes nothing (I14).
+
+use icecore_disk::sim::{Crash, Failure};
+use icecore_disk::Clock;
+use icecore_engine::{Access, Create, Engine, Error, ErrorKind, Options};
+
+use crate::history::Fate;
+use crate::model::State;
+use crate::perform::{ALL_KEYS, compare, seen_record, walk};
+use crate::violation::{Violation, ensure};
+use crate::world::{Copied, Life, World};
+
+/// No recovery of the simulation takes so many operations.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+impl World {
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.clock.wall_ms()
+    }
+
+    /// Creates the store.
+    pub(crate) fn begin(&mut self) -> Result<(), Violation> {
+        let opened = self.open(&self.options.clone());
+        match opened {
+            Ok(engine) => self.audit(engine),
+            Err(_) if !self.disk.is_running() => Ok(()),
+            Err(error) => Err(Violation::new(format!("cannot create a store: {error}"))),
+        }
+    }
+
+    fn open(&self, options: &Options) -> Result<Engine, Error> {
+        Engine::open(self.environment(), options.clone())
+    }
+
+    /// Takes back everything that could still go wrong.
+    pub(crate) fn calm(&mut self) {
+        self.disk.disarm();
+        self.disk.set_space(None);
+        self.disk.crash_at(NEVER);
+        self.armed = None;
+        self.space_is_short = false;
+    }
+
+    /// The highest stamp that must be found if the process ends now, in this way.
+    fn promised(&self, fate: Fate) -> u64 {
+        let visible = self.engine.as_ref().map_or(self.visible_at_end, |e| e.visible().get());
+        match fate {
+            // After a failed sync the kernel may forget what it had taken.
+            Fate::Kill if !self.life.faults => visible.max(self.model.durable()),
+            _ => self.model.must_survive_power_cut(visible),
+        }
+    }
+
+    /// The machine stops, if it has not yet, and it is settled what survives.
+    pub(crate) fn stop(&mut self) {
+        let fate = self.armed.as_ref().map_or(Fate::Power, |revival| revival.fate);
+        self.model.note_durable(self.promised(fate));
+        self.let_go();
+        self.judge(fate);
+        self.settled = true;
+    }
+
+    fn judge(&mut self, fate: Fate) {
+        match fate {
+            Fate::Power => {
+                self.totals.power_cuts += 1;
+                self.disk.crash(Crash::Random);
+            }
+            Fate::Kill => {
+                self.totals.kills += 1;
+                self.disk.kill();
+            }
+        }
+    }
+
+    /// Lets go of everything that is open. A commit whose caller was not told stays open: the next
+    /// recovery shows what became of it.
+    fn let_go(&mut self) {
+        self.visible_at_end = self.visible();
+        self.collect_counts();
+        self.in_flight.clear();
+        self.held.clear();
+        self.engine = None;
+    }
+
+    fn collect_counts(&mut self) {
+        let Some(Ok(stats)) = self.engine.as_ref().map(Engine::stats) else { return };
+        self.totals.flushes += stats.flushes;
+        self.totals.merges += stats.compactions;
+        self.totals.moves += stats.moves;
+        self.totals.segments += stats.log.segments;
+    }
+
+    /// After a stop: recovers, as often as recoveries are stopped themselves.
+    pub(crate) fn revive(&mut self) -> Result<(), Violation> {
+        if !self.settled {
+            self.stop();
+        }
+        let revival = self.armed.take();
+        let (fate, mut nested, options) = match revival {
+            Some(revival) => (revival.fate, revival.nested.into_iter(), revival.options),
+            None => (Fate::Power, Vec::new().into_iter(), None),
+        };
+        if let Some(options) = options {
+            self.options = *options;
+        }
+        loop {
+            self.disk = self.disk.reopen();
+            self.settled = false;
+            self.disk.crash_at(nested.next().unwrap_or(NEVER));
+            let opened = self.open(&self.options.clone());
+            if self.disk.is_running() {
+                self.disk.crash_at(NEVER);
+                let engine = self.admit(opened)?;
+                self.totals.recoveries += 1;
+                self.audit(engine)?;
+                return self.check_copies();
+            }
+            drop(opened);
+            self.totals.stops_in_recovery += 1;
+            self.judge(fate);
+        }
+    }
+
+    /// An opening that failed for an error with a cause is tried again without the cause.
+    fn admit(&mut self, opened: Result<Engine, Error>) -> Result<Engine, Violation> {
+        let error = match opened {
+            Ok(engine) => return Ok(engine),
+            Err(error) => error,
+        };
+        let excused = match error.kind() {
+            ErrorKind::Io => self.opening_fails,
+            ErrorKind::OutOfSpace => self.opening_fails || self.space_is_short,
+            _ => false,
+        };
+        ensure(excused, || format!("the store does not open: {error} ({:?})", error.kind()))?;
+        self.totals.refused += 1;
+        self.disk.disarm();
+        self.disk.set_space(None);
+        self.space_is_short = false;
+        self.opening_fails = false;
+        self.open(&self.options.clone())
+            .map_err(|e| Violation::new(format!("the store does not open a second time: {e}")))
+    }
+
+    pub(crate) fn reopen(
+        &mut self,
+        close: bool,
+        look_first: bool,
+        failure: Option<(u64, Failure)>,
+        options: Option<&Options>,
+    ) -> Result<(), Violation> {
+        self.poll()?;
+        let last = self.life.last;
+        if close {
+            self.collect_counts();
+            match self.engine()?.close() {
+                Ok(()) => {
+                    self.check_snapshots(usize::MAX)?;
+                    self.show(last);
+                    self.model.note_durable(last);
+                }
+                Err(error) => self.refused(&error)?,
+            }
+        }
+        if !self.disk.is_running() {
+            return Ok(());
+        }
+        self.model.note_durable(self.promised(Fate::Kill));
+        self.let_go();
+        if !self.disk.is_running() {
+            return Ok(());
+        }
+        if let Some(options) = options {
+            self.options = options.clone();
+        }
+        self.disk.disarm();
+        let looked = if look_first { Some(self.look()?) } else { None };
+        if let Some((call, failure)) = failure {
+            self.opening_fails = true;
+            self.disk.fail_call(self.disk.calls() + call, failure);
+        }
+        let opened = self.open(&self.options.clone());
+        if !self.disk.is_running() {
+            return Ok(());
+        }
+        let engine = self.admit(opened)?;
+        self.disk.disarm();
+        self.opening_fails = false;
+        self.totals.reopenings += 1;
+        self.audit(engine)?;
+        match looked {
+            Some(looked) => {
+                let found = self.model.state(self.life.last, self.life.now);
+                compare(&looked, &found).map_err(|v| v.at("opened for reading only"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the store for reading only and reads it.
+    fn look(&self) -> Result<State, Violation> {
+        let operations = self.disk.operations();
+        let options =
+            Options { access: Access::ReadOnly, create: Create::Never, ..self.options.clone() };
+        let state = self.open(&options).and_then(|engine| {
+            let state = engine.scan(ALL_KEYS.0, ALL_KEYS.1).and_then(|scan| walk(scan, 0))?;
+            engine.close().map(|()| state)
+        });
+        let state = state.map_err(|e| Violation::new(format!("opened for reading only: {e}")))?;
+        let writes = self.disk.operations() - operations;
+        ensure(writes == 0, || format!("opened for reading only, it wrote {writes} times"))?;
+        Ok(state)
+    }
+
+    /// Compares a store that was just opened with the oracle, and takes it over.
+    pub(crate) fn audit(&mut self, engine: Engine) -> Result<(), Violation> {
+        let (now, last) = (self.wall_ms(), engine.visible().get());
+        let shown = self.shown;
+        ensure(last >= shown, || {
+            format!("{shown} was shown, but the store goes on after {last}: stamps come twice")
+        })?;
+        self.show(last);
+        let faults = self.space_is_short;
+        self.life = Life { now, last, faults, poisoned: false };
+        let failed = |e: Error| Violation::new(format!("a store just opened fails: {e}"));
+        let scan = || engine.scan(ALL_KEYS.0, ALL_KEYS.1);
+        let found = scan().and_then(|scan| walk(scan, 0)).map_err(failed)?;
+        let backwards = scan().and_then(|scan| walk(scan, u64::MAX)).map_err(failed)?;
+        compare(&backwards, &found).map_err(|v| v.at("backwards"))?;
+        let end = self.find_end(&found, now)?;
+        if self.model.possible_ends().next_back() != Some(end) {
+            self.totals.recoveries_with_loss += 1;
+        }
+        self.model.recovered(end);
+        let mut points = State::new();
+        for key in self.model.known_keys() {
+            if let Some(record) = engine.get(key).map_err(failed)? {
+                points.insert(key.clone(), seen_record(&record));
+            }
+        }
+        compare(&points, &found).map_err(|v| v.at("key by key"))?;
+        let report = engine.check().map_err(failed)?;
+        ensure(report.is_clean(), || {
+            let problems: Vec<_> = report.problems.iter().map(ToString::to_string).collect();
+            format!("a store just opened has {problems:?}")
+        })?;
+        self.note(|| format!("  recovered through {end}, going on after {last}"));
+        self.engine = Some(engine);
+        Ok(())
+    }
+
+    /// The last commit of the prefix that the recovery found.
+    fn find_end(&self, found: &State, now: u64) -> Result<u64, Violation> {
+        let mut ends = self.model.possible_ends().rev();
+        if let Some(end) = ends.find(|end| self.model.state(*end, now) == *found) {
+            return Ok(end);
+        }
+        let promised = self.model.durable();
+        let ends: Vec<_> = self.model.possible_ends().collect();
+        let expected = self.model.state(promised, now);
+        let difference = compare(found, &expected).expect_err("no possible end fits");
+        Err(difference.at(format!("no prefix fits, not {ends:?}; at {promised}")))
+    }
+
+    /// Opens the copies that were made and compares them; each is looked at once.
+    fn check_copies(&mut self) -> Result<(), Violation> {
+        for copy in std::mem::take(&mut self.copies) {
+            self.check_copy(&copy)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_copy(&mut self, copy: &Copied) -> Result<(), Violation> {
+        let at = copy.at;
+        let disk = self.disk.directory(copy.path.as_ref());
+        let disk = disk.ok_or_else(|| Violation::new(format!("{} is missing", copy.path)))?;
+        let opened = Engine::open(self.environment_over(disk), self.options.clone());
+        let read = opened.and_then(|engine| {
+            let state = engine.scan(ALL_KEYS.0, ALL_KEYS.1).and_then(|scan| walk(scan, at))?;
+            Ok((state, engine.check()?))
+        });
+        let (state, report) = match read {
+            Ok(read) => read,
+            Err(error) => return self.refused(&error).map_err(|v| v.at(&copy.path)),
+        };
+        ensure(report.is_clean() || !self.disk.is_running(), || {
+            format!("{} has {:?}", copy.path, report.problems)
+        })?;
+        self.totals.copies += 1;
+        compare(&state, &copy.model.state(at, self.wall_ms())).map_err(|v| v.at(&copy.path))
+    }
+}

@@ -1,0 +1,73 @@
+//! What a run has done, in numbers: a search that never compacts proves nothing about compaction.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+macro_rules! totals {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counts of what happened.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Totals {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl AddAssign for Totals {
+            fn add_assign(&mut self, other: Totals) {
+                $(self.$name += other.$name;)*
+            }
+        }
+
+        impl fmt::Display for Totals {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let parts = [$((stringify!($name), self.$name)),*];
+                let mut separator = "";
+                for (name, count) in parts {
+                    write!(f, "{separator}{count} {}", name.replace('_', " "))?;
+                    separator = ", ";
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+totals! {
+    /// Histories.
+    seeds,
+    /// Operations of histories.
+    operations,
+    /// Commits that were acknowledged.
+    commits,
+    /// Commits whose checks failed, as they had to.
+    failed_checks,
+    /// Power cuts.
+    power_cuts,
+    /// Killed processes.
+    kills,
+    /// Stops of the machine inside a recovery, among the two above.
+    stops_in_recovery,
+    /// Openings after a stop that were compared with the oracle.
+    recoveries,
+    /// Recoveries that did not find a commit that was not promised.
+    recoveries_with_loss,
+    /// Orderly openings.
+    reopenings,
+    /// Calls that failed for an armed error or want of space.
+    refused,
+    /// Memtables that were flushed.
+    flushes,
+    /// Merges of tables.
+    merges,
+    /// Tables that moved without being rewritten.
+    moves,
+    /// Sweeps of expired entries.
+    sweeps,
+    /// Log segments begun.
+    segments,
+    /// Checkpoints whose content was compared.
+    copies,
+    /// Snapshots that were read again.
+    snapshots,
+    /// Quiet stores whose files were counted.
+    inventories,
+}

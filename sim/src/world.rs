@@ -1,0 +1,251 @@
+//! A store on a simulated machine, and beside it the oracle that knows what it must hold.
+//!
+//! The world performs the operations of a history one after the other, in one thread. After each
+//! one it compares what the engine answered with the oracle. When the machine has stopped, it goes
+//! through recovery ([`revive`](crate::revive)) and on with the history.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use icecore_disk::clock::ManualClock;
+use icecore_disk::random::SeededRandom;
+use icecore_disk::sim::{Rules, SimDisk};
+use icecore_disk::{Clock, Disk};
+use icecore_engine::{
+    CommitFuture, Engine, Environment, Error, ErrorKind, Options, Outcome, Snapshot,
+};
+
+use crate::model::{Model, State};
+use crate::mutant_disk::{DiskBug, MutantDisk};
+use crate::totals::Totals;
+use crate::violation::{Violation, ensure};
+
+/// Where the wall clock begins: far enough from zero to step back.
+pub const CLOCK_START_MS: u64 = 1_000_000;
+
+/// A commit whose caller has not been told its outcome.
+pub(crate) struct InFlight {
+    pub(crate) future: CommitFuture,
+    pub(crate) expected: Outcome,
+}
+
+/// A snapshot and what it must show.
+pub(crate) struct Held {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) expected: State,
+}
+
+/// A checkpoint and what it must hold.
+#[derive(Clone)]
+pub(crate) struct Copied {
+    pub(crate) path: String,
+    pub(crate) model: Model,
+    pub(crate) at: u64,
+}
+
+/// What is true of the life at hand.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Life {
+    /// The highest clock reading that the engine has taken.
+    pub(crate) now: u64,
+    /// The last stamp that was issued.
+    pub(crate) last: u64,
+    /// The engine has said that it takes no more commits.
+    pub(crate) poisoned: bool,
+    /// An error was armed, or space is short: calls may fail.
+    pub(crate) faults: bool,
+}
+
+/// A store, its machine and its oracle.
+pub struct World {
+    pub(crate) disk: Arc<SimDisk>,
+    pub(crate) bug: Option<DiskBug>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) random: Arc<SeededRandom>,
+    pub(crate) options: Options,
+    pub(crate) engine: Option<Engine>,
+    pub(crate) model: Model,
+    pub(crate) life: Life,
+    pub(crate) in_flight: Vec<InFlight>,
+    pub(crate) held: Vec<Held>,
+    pub(crate) copies: Vec<Copied>,
+    pub(crate) copies_made: u64,
+    /// The highest stamp that anybody has seen, in all lives.
+    pub(crate) shown: u64,
+    /// What follows when an armed stop strikes.
+    pub(crate) armed: Option<crate::history::Revival>,
+    /// It is settled what survives the stop.
+    pub(crate) settled: bool,
+    /// The room on the disk is bounded.
+    pub(crate) space_is_short: bool,
+    /// An error is armed for the opening at hand.
+    pub(crate) opening_fails: bool,
+    /// What was visible when the store was let go.
+    pub(crate) visible_at_end: u64,
+    /// What was done.
+    pub totals: Totals,
+    pub(crate) lines: Option<Vec<String>>,
+}
+
+impl World {
+    /// A machine without a store.
+    pub fn new(seed: u64, rules: Rules, options: Options, bug: Option<DiskBug>) -> World {
+        World {
+            disk: SimDisk::new(seed, rules),
+            bug,
+            clock: Arc::new(ManualClock::at(CLOCK_START_MS)),
+            random: Arc::new(SeededRandom::new(seed ^ 0x5a17)),
+            options,
+            engine: None,
+            model: Model::default(),
+            life: Life::default(),
+            in_flight: Vec::new(),
+            held: Vec::new(),
+            copies: Vec::new(),
+            copies_made: 0,
+            shown: 0,
+            armed: None,
+            settled: false,
+            space_is_short: false,
+            opening_fails: false,
+            visible_at_end: 0,
+            totals: Totals::default(),
+            lines: None,
+        }
+    }
+
+    /// A copy of a stopped world, whose machine is a copy, too. Nothing that is open is copied.
+    pub fn fork(&self, seed: u64) -> World {
+        let disk = self.disk.fork();
+        disk.reseed(seed);
+        World {
+            disk,
+            bug: self.bug,
+            clock: Arc::new(ManualClock::at(self.clock.wall_ms())),
+            random: Arc::new(SeededRandom::new(seed ^ 0xf04c)),
+            options: self.options.clone(),
+            engine: None,
+            model: self.model.clone(),
+            life: self.life,
+            in_flight: Vec::new(),
+            held: Vec::new(),
+            copies: self.copies.clone(),
+            copies_made: self.copies_made,
+            shown: self.shown,
+            armed: None,
+            settled: self.settled,
+            space_is_short: self.space_is_short,
+            opening_fails: false,
+            visible_at_end: self.visible_at_end,
+            totals: Totals::default(),
+            lines: self.lines.as_ref().map(|_| Vec::new()),
+        }
+    }
+
+    /// The machine.
+    pub fn disk(&self) -> &Arc<SimDisk> {
+        &self.disk
+    }
+
+    /// Begins to keep a line for each operation and its outcome.
+    pub fn keep_lines(&mut self) {
+        self.lines = Some(Vec::new());
+        self.disk.record_trace(true);
+    }
+
+    /// The lines kept so far.
+    pub fn lines(&self) -> &[String] {
+        self.lines.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.lines {
+            lines.push(line());
+        }
+    }
+
+    pub(crate) fn environment(&self) -> Environment {
+        let disk: Arc<dyn Disk> = match self.bug {
+            Some(bug) => Arc::new(MutantDisk::new(Arc::clone(&self.disk) as Arc<dyn Disk>, bug)),
+            None => Arc::clone(&self.disk) as Arc<dyn Disk>,
+        };
+        self.environment_over(disk)
+    }
+
+    pub(crate) fn environment_over(&self, disk: Arc<dyn Disk>) -> Environment {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        Environment { disk, clock, random: Arc::clone(&self.random) as _ }
+    }
+
+    pub(crate) fn engine(&self) -> Result<&Engine, Violation> {
+        self.engine.as_ref().ok_or_else(|| Violation::new("the store is not open"))
+    }
+
+    pub(crate) fn visible(&self) -> u64 {
+        self.engine.as_ref().map_or(0, |engine| engine.visible().get())
+    }
+
+    /// Notes that somebody has seen `stamp`.
+    pub(crate) fn show(&mut self, stamp: u64) {
+        self.shown = self.shown.max(stamp);
+    }
+
+    /// Whether an operation was allowed to fail with `error`; if so, it has not happened.
+    pub(crate) fn refused(&mut self, error: &Error) -> Result<(), Violation> {
+        if !self.disk.is_running() {
+            return Ok(());
+        }
+        if matches!(error.kind(), ErrorKind::Poisoned | ErrorKind::OutcomeUnknown) {
+            self.life.poisoned = true;
+        }
+        let excused = match error.kind() {
+            ErrorKind::Io
+            | ErrorKind::OutOfSpace
+            | ErrorKind::Poisoned
+            | ErrorKind::OutcomeUnknown => self.life.faults,
+            _ => false,
+        };
+        self.totals.refused += 1;
+        ensure(excused, || format!("an error without a cause: {error} ({:?})", error.kind()))
+    }
+
+    /// Lets the callers of commits in flight look.
+    pub(crate) fn poll(&mut self) -> Result<(), Violation> {
+        let mut waiting = Vec::new();
+        for mut flight in std::mem::take(&mut self.in_flight) {
+            match poll_once(&mut flight.future) {
+                Poll::Pending => waiting.push(flight),
+                Poll::Ready(Ok(outcome)) => self.told(&outcome, &flight.expected)?,
+                Poll::Ready(Err(error)) => self.refused(&error)?,
+            }
+        }
+        self.in_flight = waiting;
+        Ok(())
+    }
+
+    /// A caller was told `outcome`.
+    pub(crate) fn told(&mut self, outcome: &Outcome, expected: &Outcome) -> Result<(), Violation> {
+        ensure(outcome == expected, || format!("a commit came to {outcome:?}, not {expected:?}"))?;
+        if let Outcome::Committed(stamp) = outcome {
+            let visible = self.visible();
+            ensure(visible >= stamp.get(), || {
+                format!("commit {} was acknowledged while {visible} was visible", stamp.get())
+            })?;
+            self.totals.commits += 1;
+            self.show(stamp.get());
+        }
+        Ok(())
+    }
+}
+
+/// Polls a future of a commit, whose waker nobody needs.
+pub(crate) fn poll_once(future: &mut CommitFuture) -> Poll<Result<Outcome, Error>> {
+    std::pin::Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("disk", &self.disk).field("life", &self.life).finish()
+    }
+}
