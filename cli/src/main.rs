@@ -1,2 +1,65 @@
 //! The `icecore` command.
-fn main() {}
+//!
+//! Results go to standard output, progress and errors to standard error. An error ends with a line
+//! that begins with "try:" where there is something to try. Exit codes: 0 in order, 1 a problem,
+//! 2 a wrong call, 3 the store is locked by somebody else, 4 it is damaged.
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod failure;
+mod ledger;
+mod stats;
+mod store;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// An embedded, versionstamped key-value store.
+#[derive(Debug, Parser)]
+#[command(name = "icecore", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Ledger(ledger::Args),
+    Check(check::Args),
+    Stats(stats::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Ledger(args) => ledger::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Stats(args) => stats::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // A failure that cannot be shown still has its exit code.
+            drop(write!(io::stderr(), "{failure}"));
+            failure.code()
+        }
+    }
+}
+
+/// Writes to standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(|e| Failure::io("write to standard output", &e))
+}
+
+/// Writes `value` to standard output as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).expect("plain structs of numbers and texts serialize");
+    print(&text)
+}

@@ -1,0 +1,302 @@
+//! Kills a child again and again, and verifies what it acknowledged.
+//!
+//! One round:
+//! 1. a child opens the store, which recovers what the last kill left, and transfers;
+//! 2. after its first acknowledgement it lives for a random time, then it gets SIGKILL;
+//! 3. the store is opened, which recovers again, and verified.
+//!
+//! What is verified:
+//! - `check` finds nothing wrong;
+//! - the sum of all balances is what it was;
+//! - every acknowledged transfer is recorded, with its content and its versionstamp;
+//! - no versionstamp was given again after the kill: all of this life are above those before;
+//! - at the end: the balances are exactly what the recorded transfers make of the first ones, so
+//!   that every transfer took effect as a whole, also those that were never acknowledged.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use icecore::{Kv, Part, Versionstamp, key, prefix};
+use icecore_disk::Clock;
+use icecore_disk::clock::SystemClock;
+use icecore_disk::random::SeededRandom;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::Args;
+use super::accounts::{Accounts, Order};
+use super::journal::{Acknowledgement, NotAnAcknowledgement};
+use crate::failure::Failure;
+use crate::{print, print_json};
+
+/// A child that acknowledges nothing for so long is stuck.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a child lives after its first acknowledgement, in milliseconds.
+const LIFE_MS: std::ops::RangeInclusive<u64> = 20..=300;
+
+/// So many violations are shown to people; all of them are counted.
+const VIOLATIONS_SHOWN_MAX: usize = 20;
+
+/// What came of all rounds, as it is printed with `--json`.
+#[derive(Debug, Default, Serialize)]
+struct Outcome {
+    kills: u32,
+    acknowledged: u64,
+    violations: Vec<String>,
+}
+
+/// What must not change, and what has been seen.
+struct Verifier<'a> {
+    args: &'a Args,
+    path: &'a Path,
+    accounts: Accounts,
+    first_life: u64,
+    balances_before: Vec<u64>,
+    total_before: u64,
+    /// The highest stamp of the lives before.
+    last_seen: Versionstamp,
+}
+
+pub(super) fn run(args: &Args, path: &Path, kills: u32) -> Result<(), Failure> {
+    let random = SeededRandom::new(args.seed()?);
+    let mut verifier = Verifier::new(args, path)?;
+    let mut outcome = Outcome::default();
+    let bar = progress_bar(kills);
+    for round in 0..kills {
+        let life = verifier.first_life + u64::from(round);
+        let acknowledged = live_and_die(args, path, life, &random)?;
+        outcome.kills += 1;
+        outcome.acknowledged += acknowledged.len() as u64;
+        verifier.verify(&acknowledged, &mut outcome.violations)?;
+        bar.set_message(format!("{} transfers verified", outcome.acknowledged));
+        bar.inc(1);
+    }
+    verifier.balance_the_books(&mut outcome.violations)?;
+    bar.finish_and_clear();
+    tell(args, &outcome)
+}
+
+fn tell(args: &Args, outcome: &Outcome) -> Result<(), Failure> {
+    let violations = outcome.violations.len();
+    if args.json {
+        print_json(outcome)?;
+    } else {
+        for violation in outcome.violations.iter().take(VIOLATIONS_SHOWN_MAX) {
+            print(&format!("violation: {violation}"))?;
+        }
+        print(&format!(
+            "{} kills, {} acknowledged transfers verified, {violations} violations",
+            outcome.kills, outcome.acknowledged
+        ))?;
+    }
+    match violations {
+        0 => Ok(()),
+        _ => Err(Failure::problem("the store broke its word")),
+    }
+}
+
+fn progress_bar(kills: u32) -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {pos} of {len} kills, {msg}")
+        .expect("the template is valid");
+    ProgressBar::new(u64::from(kills)).with_style(style)
+}
+
+/// One life of a child, and what it acknowledged.
+fn live_and_die(
+    args: &Args,
+    path: &Path,
+    life: u64,
+    random: &SeededRandom,
+) -> Result<Vec<Acknowledgement>, Failure> {
+    let mut child = start(args, path, life, random.next())?;
+    let pipe = child.stdout.take().expect("the child's standard output is a pipe");
+    let lifetime_ms = LIFE_MS.start() + random.below(LIFE_MS.end() - LIFE_MS.start() + 1);
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        let listener = thread::Builder::new().name("listener".to_owned());
+        let listening = listener.spawn_scoped(scope, move || listen(pipe, &sender));
+        let heard = listening
+            .map_err(|e| Failure::io("start a thread", &e))
+            .and_then(|_| hear(&receiver, Duration::from_millis(lifetime_ms)));
+        // Also when something went wrong: the listener ends only when the child does.
+        let killed = kill(&mut child);
+        let mut acknowledged = heard?;
+        killed?;
+        for line in receiver {
+            acknowledged.push(parse(&line)?);
+        }
+        Ok(acknowledged)
+    })
+}
+
+fn start(args: &Args, path: &Path, life: u64, seed: u64) -> Result<Child, Failure> {
+    let program = std::env::current_exe().map_err(|e| Failure::io("find this program", &e))?;
+    let mut command = Command::new(program);
+    command.arg("ledger").arg("--store").arg(path);
+    for (name, value) in [
+        ("--accounts", u64::from(args.accounts)),
+        ("--threads", u64::from(args.threads)),
+        ("--seed", seed),
+        ("--life", life),
+    ] {
+        command.arg(name).arg(value.to_string());
+    }
+    if args.buffered {
+        command.arg("--buffered");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.spawn().map_err(|e| Failure::io("start a child process", &e))
+}
+
+/// Collects acknowledgements until `lifetime` after the first one.
+fn hear(receiver: &Receiver<String>, lifetime: Duration) -> Result<Vec<Acknowledgement>, Failure> {
+    let early = || Failure::problem("the child ended by itself");
+    let first = receiver.recv_timeout(PATIENCE).map_err(|error| match error {
+        RecvTimeoutError::Timeout => {
+            Failure::problem(format!("the child acknowledged nothing in {PATIENCE:?}"))
+        }
+        RecvTimeoutError::Disconnected => early(),
+    })?;
+    let mut acknowledged = vec![parse(&first)?];
+    let clock = SystemClock::new();
+    loop {
+        let left = lifetime.saturating_sub(clock.monotonic());
+        if left.is_zero() {
+            return Ok(acknowledged);
+        }
+        match receiver.recv_timeout(left) {
+            Ok(line) => acknowledged.push(parse(&line)?),
+            Err(RecvTimeoutError::Timeout) => return Ok(acknowledged),
+            Err(RecvTimeoutError::Disconnected) => return Err(early()),
+        }
+    }
+}
+
+fn parse(line: &str) -> Result<Acknowledgement, Failure> {
+    line.parse().map_err(|NotAnAcknowledgement| {
+        Failure::problem(format!("the child said {line:?}, which is no acknowledgement"))
+    })
+}
+
+/// Hands on whole lines until the pipe ends.
+fn listen(pipe: ChildStdout, sender: &Sender<String>) {
+    let mut pipe = BufReader::new(pipe);
+    let mut line = Vec::new();
+    // A pipe that cannot be read has ended as far as acknowledgements go, and nobody listens any
+    // more when the receiver is gone.
+    while pipe.read_until(b'\n', &mut line).is_ok_and(|_| line.pop() == Some(b'\n')) {
+        if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+            return;
+        }
+        line.clear();
+    }
+}
+
+/// Sends SIGKILL and waits for the end.
+fn kill(child: &mut Child) -> Result<(), Failure> {
+    child.kill().map_err(|e| Failure::io("kill the child", &e))?;
+    let status = child.wait().map_err(|e| Failure::io("wait for the child", &e))?;
+    match status.code() {
+        None => Ok(()),
+        Some(code) => Err(Failure::problem(format!("the child ended by itself with code {code}"))),
+    }
+}
+
+impl Verifier<'_> {
+    fn new<'a>(args: &'a Args, path: &'a Path) -> Result<Verifier<'a>, Failure> {
+        let kv = args.open(path)?;
+        let accounts = Accounts::open(&kv, args.accounts)?;
+        let verifier = Verifier {
+            args,
+            path,
+            first_life: next_life(&kv)?,
+            balances_before: accounts.balances(&kv)?,
+            total_before: accounts.total(&kv)?,
+            last_seen: Versionstamp::ZERO,
+            accounts,
+        };
+        kv.close()?;
+        Ok(verifier)
+    }
+
+    fn verify(
+        &mut self,
+        acknowledged: &[Acknowledgement],
+        violations: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let kv = self.args.open(self.path)?;
+        let report = kv.check()?;
+        violations.extend(report.problems.iter().map(ToString::to_string));
+        let total = self.accounts.total(&kv)?;
+        if total != self.total_before {
+            violations.push(format!("the sum was {} and is {total}", self.total_before));
+        }
+        for one in acknowledged {
+            violations.extend(missing(&kv, one)?);
+            if one.versionstamp <= self.last_seen {
+                violations.push(format!("{one} has a stamp of an earlier life"));
+            }
+        }
+        let stamps = acknowledged.iter().map(|one| one.versionstamp);
+        self.last_seen = stamps.max().unwrap_or(self.last_seen).max(self.last_seen);
+        kv.close()?;
+        Ok(())
+    }
+
+    /// Compares the balances with what the recorded transfers make of the first ones.
+    fn balance_the_books(&self, violations: &mut Vec<String>) -> Result<(), Failure> {
+        let kv = self.args.open(self.path)?;
+        let mut expected: Vec<i128> = self.balances_before.iter().map(|b| i128::from(*b)).collect();
+        for entry in kv.list(key!["transfer", self.first_life]..key!["transfer", u128::MAX]) {
+            let entry = entry?;
+            let text = String::from_utf8_lossy(entry.bytes()?);
+            let order: Option<Order> = text.parse().ok();
+            let sides = order.filter(|o| o.from.max(o.to) < expected.len());
+            let Some(Order { from, to, amount }) = sides else {
+                violations.push(format!("{} records {text:?}, which is no transfer", entry.key));
+                continue;
+            };
+            expected[from] -= i128::from(amount);
+            expected[to] += i128::from(amount);
+        }
+        let balances = self.accounts.balances(&kv)?;
+        for (account, (expected, found)) in expected.iter().zip(&balances).enumerate() {
+            if *expected != i128::from(*found) {
+                violations.push(format!("account {account} holds {found} instead of {expected}"));
+            }
+        }
+        kv.close()?;
+        Ok(())
+    }
+}
+
+/// Says what is wrong with an acknowledged transfer, if anything is.
+fn missing(kv: &Kv, one: &Acknowledgement) -> Result<Option<String>, Failure> {
+    let entry = kv.get(one.id.key())?;
+    if !entry.is_present() {
+        return Ok(Some(format!("{one} was acknowledged and is gone")));
+    }
+    if entry.versionstamp != Some(one.versionstamp) {
+        return Ok(Some(format!("{one} is stored with the stamp {:?}", entry.versionstamp)));
+    }
+    let stored = entry.bytes()?;
+    let same = one.order.to_string().as_bytes() == stored;
+    Ok((!same).then(|| format!("{one} is stored as {}", stored.escape_ascii())))
+}
+
+/// The number after that of the last life that recorded a transfer in this store.
+fn next_life(kv: &Kv) -> Result<u64, Failure> {
+    let Some(last) = kv.list(prefix!["transfer"]).next_back().transpose()? else { return Ok(1) };
+    let parts = last.key.parts().unwrap_or_default();
+    match parts.get(1) {
+        Some(Part::Int(life)) => u64::try_from(life)
+            .map(|life| life + 1)
+            .map_err(|_| Failure::problem(format!("{} is not ours", last.key))),
+        _ => Err(Failure::problem(format!("{} is not the record of a transfer", last.key))),
+    }
+}

@@ -1,0 +1,20 @@
+//! Opening a store that must exist, only to look at it.
+
+use std::path::Path;
+
+use icecore::{ErrorKind, Kv};
+
+use crate::failure::Failure;
+
+/// Opens the store in `path` for reading.
+pub(crate) fn open_to_look(path: &Path) -> Result<Kv, Failure> {
+    let hint = format!("icecore ledger --store {} makes a store to play with", path.display());
+    if !path.is_dir() {
+        let what = format!("there is no directory {}", path.display());
+        return Err(Failure::problem(what).hint(hint));
+    }
+    Kv::builder(path).read_only(true).create(false).open().map_err(|error| match error.kind() {
+        ErrorKind::InvalidArgument => Failure::from(error).hint(hint),
+        _ => Failure::from(error),
+    })
+}
