@@ -37,12 +37,13 @@ impl Core {
             .disk
             .create_directory(path)
             .map_err(|e| Error::io(path.display(), "create", e))?;
-        let _guard = target.lock(icecore_disk::LockMode::Exclusive).map_err(|error| match error {
-            icecore_disk::LockError::Held { holder } => {
-                Error::Locked { directory: target.label(), holder }
-            }
-            icecore_disk::LockError::Io(e) => Error::io(target.label(), "lock", e),
-        })?;
+        let _guard =
+            target.lock(icecore_disk::LockMode::Exclusive).map_err(|error| match error {
+                icecore_disk::LockError::Held { holder } => {
+                    Error::Locked { directory: target.label(), holder }
+                }
+                icecore_disk::LockError::Io(e) => Error::io(target.label(), "lock", e),
+            })?;
         let mut catalog = Catalog::empty(database);
         catalog.accepted.extend(accepted);
         catalog.next_table = next_table;

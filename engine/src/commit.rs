@@ -39,7 +39,11 @@ pub(crate) enum Submitted {
 pub(crate) type Fill<'f> = dyn FnMut(&Core, Versionstamp, &mut Vec<u8>) -> Result<(), Error> + 'f;
 
 impl Core {
-    pub(crate) fn commit(&self, batch: Batch<'_>, durability: Durability) -> Result<Outcome, Error> {
+    pub(crate) fn commit(
+        &self,
+        batch: Batch<'_>,
+        durability: Durability,
+    ) -> Result<Outcome, Error> {
         match self.submit(batch, durability)? {
             Submitted::Appended(stamp) => {
                 self.log()?.wait(stamp).map_err(outcome_unknown)?;
@@ -194,7 +198,9 @@ impl Core {
                     limit("a key", self.options.key_bytes_max, stamped)?;
                     limit("a value", self.options.value_bytes_max, value.len())?;
                 }
-                Mutation::Delete { key } | Mutation::Update { key, .. } => self.validate_key(key)?,
+                Mutation::Delete { key } | Mutation::Update { key, .. } => {
+                    self.validate_key(key)?
+                }
                 Mutation::DeleteRange { start, end } => self.validate_range(start, end)?,
             }
         }

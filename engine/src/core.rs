@@ -59,7 +59,7 @@ pub(crate) struct Core {
     /// The highest reading of the wall clock in this life, in milliseconds.
     pub(crate) clock_ms: AtomicU64,
     pub(crate) counters: Counters,
-    pub(crate) closed: AtomicBool,
+    pub(crate) closed: Arc<AtomicBool>,
     pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
 }
 

@@ -24,7 +24,8 @@ use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 use crate::worker::{Step, Threads};
 
-/// An open store. Cheap to clone; the store stays open until the last clone is gone.
+/// An open store. Cheap to clone; the store stays open until the last clone, the last snapshot and
+/// the last scan are gone.
 ///
 /// Dropping the last clone loses nothing that was acknowledged. [`Engine::close`] does the same in
 /// an orderly way and reports what goes wrong.
@@ -47,8 +48,9 @@ pub struct Engine {
     shared: Arc<Shared>,
 }
 
+/// What all handles of a store share. The store is closed with the last of them.
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     core: Arc<Core>,
     threads: Option<Threads>,
 }
@@ -138,11 +140,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::commit`].
-    pub fn commit_with(
-        &self,
-        batch: Batch<'_>,
-        durability: Durability,
-    ) -> Result<Outcome, Error> {
+    pub fn commit_with(&self, batch: Batch<'_>, durability: Durability) -> Result<Outcome, Error> {
         self.core().commit(batch, durability)
     }
 
@@ -194,7 +192,7 @@ impl Engine {
     /// [`Error::Closed`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         self.core().check_open()?;
-        Ok(self.core().snapshot())
+        Ok(Snapshot::new(self.core().picture(Some(Arc::clone(&self.shared)))))
     }
 
     /// The entries with keys in `[start, end)`, in key order, all of one moment.
@@ -203,7 +201,8 @@ impl Engine {
     /// [`Error::Closed`]. Failures of reading come from the iterator, which then ends.
     pub fn scan(&self, start: &[u8], end: &[u8]) -> Result<Scan, Error> {
         self.core().check_open()?;
-        self.core().scan(start, end)
+        let picture = self.core().picture(Some(Arc::clone(&self.shared)));
+        Ok(Scan::new(picture, start, end))
     }
 
     /// The newest stamp that readers see.
@@ -283,8 +282,8 @@ impl Engine {
     }
 
     /// Closes the store for all clones: makes buffered commits durable, notes that the log ended
-    /// cleanly, and gives the lock back. Commits and reads after that get [`Error::Closed`];
-    /// snapshots and iterators that are open stay usable.
+    /// cleanly, and gives the lock back. Commits and reads after that get [`Error::Closed`], those
+    /// of open snapshots and scans, too.
     ///
     /// # Errors
     /// The first thing that went wrong. Nothing acknowledged is lost by it, and the store is
@@ -330,11 +329,12 @@ impl Core {
             .collect()
     }
 
-    /// Records that no stamp above `last` was shown, so that the next opening goes on from there.
+    /// Records that no stamp above `last` was shown, so that the next opening goes on from there,
+    /// and that the log has its end, so that the next opening misses it if it is not there.
     fn note_clean_end(&self, last: Option<Versionstamp>) -> Result<(), Error> {
         let Some(last) = last else { return Ok(()) };
         let mut state = self.state.lock();
-        self.edit(&mut state, Edit { ceiling: Some(last), ..Edit::default() })
+        self.edit(&mut state, Edit { ceiling: Some(last), closed: true, ..Edit::default() })
     }
 }
 

@@ -15,6 +15,7 @@ use icecore_wal::Durability;
 use crate::core::Core;
 use crate::error::Error;
 use crate::keyspace::{self, WATERMARK_KEY};
+use crate::scan::Scan;
 
 /// How far the sweeper has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,19 +50,25 @@ impl Core {
     pub(crate) fn sweep(&self) -> Result<bool, Error> {
         let now_ms = self.now_ms();
         let due = self.due(now_ms)?;
-        let Some((last, _)) = due.last() else { return Ok(false) };
-        let moment = keyspace::parse_expiry_key(last).expect("due keys parse").0;
+        let Some((_, last)) = due.last() else { return Ok(false) };
+        // A full batch may end among entries of one moment: only those before it are done with.
+        let is_full = due.len() == SWEEP_ENTRIES_MAX;
+        let done = if is_full { Timestamp::from_ms(last.ms() - 1) } else { Some(*last) };
         let durability = Durability::Buffered;
         let stamp = self.commit_effects(durability, &mut |core, _stamp, effects| {
             for (index, expired) in &due {
                 core.expire(index, *expired, effects)?;
             }
-            let change = Change::Put { value: &Watermark::encode(moment), expires_at: None };
-            Effect::Point { key: WATERMARK_KEY, change }.encode(effects);
+            if let Some(moment) = done {
+                let change = Change::Put { value: &Watermark::encode(moment), expires_at: None };
+                Effect::Point { key: WATERMARK_KEY, change }.encode(effects);
+            }
             Ok(())
         })?;
-        let mark = Watermark { moment, stamp };
-        *self.watermark.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(mark);
+        if let Some(moment) = done {
+            let mark = Some(Watermark { moment, stamp });
+            *self.watermark.write().unwrap_or_else(std::sync::PoisonError::into_inner) = mark;
+        }
         self.counters.swept(due.len());
         Ok(true)
     }
@@ -74,7 +81,7 @@ impl Core {
             None => vec![keyspace::EXPIRY + 1],
         };
         let mut due = Vec::new();
-        for item in self.scan(&start, &end)?.take(SWEEP_ENTRIES_MAX) {
+        for item in Scan::new(self.picture(None), &start, &end).take(SWEEP_ENTRIES_MAX) {
             let item = item?;
             let (moment, _) = keyspace::parse_expiry_key(item.key()).ok_or_else(|| {
                 Error::corrupt("the expiry index", 0, "a key that is not of the index's form")

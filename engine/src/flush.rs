@@ -106,8 +106,7 @@ impl Core {
         let survivors = surviving_ranges(&ranges, floor, nothing_below);
         let mut garbage = Garbage::new(floor, self.expired_before(), &ranges, bottommost);
         let merge = MergeVersions::new(vec![Versions::Memtable(memtable.versions_owned())])?;
-        let mut next_id =
-            || TableId { database, number: self.state.lock().take_table_number() };
+        let mut next_id = || TableId { database, number: self.state.lock().take_table_number() };
         let mut output = Output {
             disk: &*self.env.disk,
             options: &self.options.table,

@@ -115,7 +115,10 @@ impl Levels {
 }
 
 /// The table of a run that may hold `key`.
-pub(crate) fn find_in_run<'r>(run: &'r [Arc<TableHandle>], key: &[u8]) -> Option<&'r Arc<TableHandle>> {
+pub(crate) fn find_in_run<'r>(
+    run: &'r [Arc<TableHandle>],
+    key: &[u8],
+) -> Option<&'r Arc<TableHandle>> {
     let place = run.partition_point(|table| table.ends_before(key));
     run.get(place).filter(|table| !table.starts_after(key))
 }

@@ -32,10 +32,10 @@ mod manifest;
 mod merge;
 mod open;
 mod pace;
-mod stall;
 mod resolve;
 mod roster;
 mod source;
+mod stall;
 mod sync;
 mod view;
 

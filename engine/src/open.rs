@@ -27,7 +27,7 @@ use icecore_disk::{Disk, Listed, LockError, LockMode, Name};
 use icecore_memtable::{ArenaPool, CHUNK_BYTES_MIN, Inserter, Memtable};
 use icecore_model::{DatabaseId, Effects, Versionstamp};
 use icecore_sstable::{BlockCache, TableEnv, TableSummary};
-use icecore_wal::{Commit, Log, LogEnv, Recovery};
+use icecore_wal::{Commit, Ending, Log, LogEnv, Recovery};
 
 use crate::compact::output::rewrite_memtable;
 use crate::core::{Core, Environment, SharedState, State, Writer};
@@ -59,15 +59,28 @@ pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
     let read_only = options.access == Access::ReadOnly;
     let mode = if read_only { LockMode::Shared } else { LockMode::Exclusive };
     let guard = env.disk.lock(mode).map_err(|error| locked(&*env.disk, error))?;
-    let listed = env.disk.list().map_err(|e| Error::io(env.disk.label(), "list", e))?;
+    let list = || env.disk.list().map_err(|e| Error::io(env.disk.label(), "list", e));
+    let mut listed = list()?;
     let loaded = match Manifest::load(&*env.disk)? {
         Some(loaded) => loaded,
-        None => create_empty(&env, &options, &listed)?,
+        None => {
+            let created = create_empty(&env, &options, &listed)?;
+            // The first manifest is soon superseded, and must be known to be removed then.
+            listed = list()?;
+            created
+        }
     };
     take_inventory(&loaded.catalog, &listed)?;
     let access = table_access(&env, &options, &loaded.catalog);
     let pool = arena_pool(&options);
-    let opening = Opening { env, options, access, pool, loaded };
+    let segments_on_disk = listed
+        .iter()
+        .filter_map(|entry| match entry.name {
+            Ok(Name::Wal(number)) => u32::try_from(number).ok(),
+            _ => None,
+        })
+        .collect();
+    let opening = Opening { env, options, access, pool, loaded, segments_on_disk };
     let mut core = if read_only { opening.read_only()? } else { opening.read_write(&listed)? };
     core.lock = Mutex::new(Some(guard));
     core.load_watermark()?;
@@ -93,7 +106,8 @@ fn create_empty(env: &Environment, options: &Options, listed: &[Listed]) -> Resu
                 return Err(Error::corrupt(Name::Current, 0, what));
             }
             Err(foreign) => {
-                let what = format!("{directory} is not a store: it holds {foreign:?} but no CURRENT");
+                let what =
+                    format!("{directory} is not a store: it holds {foreign:?} but no CURRENT");
                 return Err(Error::invalid(what));
             }
         }
@@ -181,6 +195,7 @@ struct Opening {
     access: Arc<TableAccess>,
     pool: Arc<ArenaPool>,
     loaded: Loaded,
+    segments_on_disk: Vec<u32>,
 }
 
 /// What replaying the log gives.
@@ -223,13 +238,41 @@ impl Opening {
             Ok(())
         };
         let disk = &*self.env.disk;
-        let recovered =
-            icecore_wal::recover(disk, catalog.database, &catalog.segments, catalog.flushed, &mut apply);
+        let recovered = icecore_wal::recover(
+            disk,
+            catalog.database,
+            &catalog.segments,
+            catalog.flushed,
+            &mut apply,
+        );
         match (failure, recovered) {
             (Some(error), _) => Err(error),
             (None, Err(error)) => Err(error.into()),
-            (None, Ok(recovery)) => Ok(Replayed { recovery, live, full }),
+            (None, Ok(recovery)) => {
+                self.compare_with_manifest(&recovery)?;
+                Ok(Replayed { recovery, live, full })
+            }
         }
+    }
+
+    /// Refuses a log and a manifest that do not belong to the same moment: one of them is an older
+    /// version of itself.
+    fn compare_with_manifest(&self, recovery: &Recovery) -> Result<(), Error> {
+        let catalog = &self.loaded.catalog;
+        if let (true, Ending::Torn { at, .. }) = (catalog.closed, recovery.ending) {
+            let what = "the store was closed, but the end of its log is missing";
+            let file = Name::Wal(u64::from(at.segment));
+            return Err(Error::corrupt(file, u64::from(at.offset), what));
+        }
+        let known = catalog.segments.last().copied().unwrap_or(0);
+        for number in self.segments_on_disk.iter().filter(|number| **number > known) {
+            if icecore_wal::holds_commits(&*self.env.disk, catalog.database, *number)? {
+                let name = Name::Wal(u64::from(*number));
+                let what = format!("it does not know {name}, which holds commits");
+                return Err(Error::corrupt(Name::Manifest(self.loaded.number), 0, what));
+            }
+        }
+        Ok(())
     }
 
     fn read_only(self) -> Result<Core, Error> {
@@ -277,7 +320,12 @@ impl Opening {
         catalog.flushed = recovered;
         catalog.ceiling = log.ceiling();
         catalog.segments = vec![segment];
-        let on_disk = highest(|n| if let Name::Manifest(n) = n { Some(n) } else { None });
+        catalog.closed = false;
+        // A temporary file of a manifest may be there although the manifest was lost.
+        let on_disk = highest(|n| match n {
+            Name::Manifest(n) | Name::Temp(n) => Some(n),
+            _ => None,
+        });
         let number = on_disk.unwrap_or(0).max(self.loaded.number) + 1;
         let manifest = Manifest::create(&*disk, &*self.env.random, number, &catalog)?;
 
@@ -319,7 +367,12 @@ impl Opening {
         }
     }
 
-    fn shared_state(&self, catalog: Catalog, manifest: Option<Manifest>, view: View) -> SharedState {
+    fn shared_state(
+        &self,
+        catalog: Catalog,
+        manifest: Option<Manifest>,
+        view: View,
+    ) -> SharedState {
         let next_manifest = manifest.as_ref().map_or(0, Manifest::number) + 1;
         let state = State {
             catalog,
@@ -360,7 +413,7 @@ impl Opening {
             watermark: RwLock::new(None),
             clock_ms: AtomicU64::new(0),
             counters: Counters::default(),
-            closed: AtomicBool::new(false),
+            closed: Arc::new(AtomicBool::new(false)),
             lock: Mutex::new(None),
         }
     }

@@ -18,7 +18,11 @@ impl Core {
         let load = Load {
             level0_tables: pinned.levels.zero().len(),
             frozen_memtables: pinned.frozen.len(),
-            owed_bytes: owed_bytes(pinned.levels.zero().len(), pinned.levels.bytes(), &self.shape()),
+            owed_bytes: owed_bytes(
+                pinned.levels.zero().len(),
+                pinned.levels.bytes(),
+                &self.shape(),
+            ),
         };
         pace(&load, &self.bounds())
     }

@@ -35,7 +35,10 @@ struct Point<'a> {
 
 #[derive(Debug)]
 enum PointChange<'a> {
-    Put { value: Cow<'a, [u8]>, expires_at: Option<Timestamp> },
+    Put {
+        value: Cow<'a, [u8]>,
+        expires_at: Option<Timestamp>,
+    },
     Delete,
     /// Overtaken by a later range deletion of the same commit.
     Dropped,
@@ -200,3 +203,6 @@ impl<'a> Effects<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

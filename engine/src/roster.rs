@@ -26,11 +26,7 @@ impl ManifestRoster {
 impl Roster for ManifestRoster {
     fn activate(&self, segment: u32, ceiling: Versionstamp) -> io::Result<()> {
         let shared = self.state.get().expect("the log rotates only in an open store");
-        let edit = Edit {
-            segment_added: Some(segment),
-            ceiling: Some(ceiling),
-            ..Edit::default()
-        };
+        let edit = Edit { segment_added: Some(segment), ceiling: Some(ceiling), ..Edit::default() };
         let mut state = shared.lock();
         state.edit(edit).map_err(|error| match error {
             // Refused before anything was written, unlike a write that ran out of space halfway.

@@ -136,7 +136,8 @@ impl Scan {
             }
             Err(error) => {
                 self.failed = true;
-                Some(Err(error))
+                // Once the store is closed, somebody else may delete what the picture leads to.
+                Some(self.picture.check_open().and(Err(error)))
             }
         }
     }
@@ -157,6 +158,7 @@ impl Scan {
     }
 
     fn step(&mut self, side: Side) -> Result<(), Error> {
+        self.picture.check_open()?;
         let slot = if side == Side::Front { &mut self.front } else { &mut self.back };
         if slot.is_none() {
             let opened = self.open()?;
@@ -224,4 +226,3 @@ impl DoubleEndedIterator for Keys {
 }
 
 impl FusedIterator for Keys {}
-

@@ -1,11 +1,12 @@
 //! A picture of the store that stays as it is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use icecore_model::{Timestamp, Versionstamp};
 
 use crate::core::Core;
-use crate::engine::{Record, record};
+use crate::engine::{Record, Shared, record};
 use crate::epoch::Held;
 use crate::error::Error;
 use crate::expiry::Watermark;
@@ -14,7 +15,8 @@ use crate::scan::Scan;
 use crate::view::View;
 
 /// A view, a stamp and a reading of the clock: the same reads give the same answers for as long as
-/// it lives. It keeps the memory and the files that it reads from.
+/// it lives. It keeps the memory and the files that it reads from, and keeps the store open; after
+/// [`Engine::close`](crate::Engine::close), reads get [`Error::Closed`].
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     shared: Arc<Picture>,
@@ -27,10 +29,18 @@ pub(crate) struct Picture {
     pub(crate) access: Arc<TableAccess>,
     pub(crate) now_ms: u64,
     pub(crate) watermark: Option<Watermark>,
+    /// The store was closed: its files are no longer ours.
+    closed: Arc<AtomicBool>,
     held: Held,
+    /// Keeps the store open, if the picture was handed out.
+    _open: Option<Arc<Shared>>,
 }
 
 impl Picture {
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(()) }
+    }
+
     pub(crate) fn at(&self) -> Versionstamp {
         self.held.at()
     }
@@ -44,6 +54,10 @@ impl Picture {
 }
 
 impl Snapshot {
+    pub(crate) fn new(shared: Arc<Picture>) -> Snapshot {
+        Snapshot { shared }
+    }
+
     /// The stamp of the newest commit in the picture.
     pub fn at(&self) -> Versionstamp {
         self.shared.at()
@@ -55,7 +69,10 @@ impl Snapshot {
     /// [`Error::Corrupt`] or [`Error::Io`] when a table cannot be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Record>, Error> {
         let picture = &*self.shared;
-        let found = picture.view.get(key, picture.at(), &picture.access)?;
+        picture.check_open()?;
+        let found = picture.view.get(key, picture.at(), &picture.access);
+        // Once the store is closed, somebody else may delete what the picture leads to.
+        let found = found.or_else(|error| picture.check_open().and(Err(error)))?;
         let present = found.filter(|f| !picture.has_expired(f.stamp(), f.expires_at()));
         present.as_ref().map(record).transpose()
     }
@@ -83,7 +100,8 @@ impl Snapshot {
 }
 
 impl Core {
-    fn picture(&self) -> Arc<Picture> {
+    /// A picture of this moment. `open` keeps the store open as long as it lives.
+    pub(crate) fn picture(&self, open: Option<Arc<Shared>>) -> Arc<Picture> {
         let (view, held) = self.published.hold(|| self.visible());
         // The clock comes after the stamp: its reading is at least that of every commit in view.
         let now_ms = self.now_ms();
@@ -92,15 +110,9 @@ impl Core {
             access: Arc::clone(&self.access),
             now_ms,
             watermark: self.watermark(),
+            closed: Arc::clone(&self.closed),
             held,
+            _open: open,
         })
-    }
-
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot { shared: self.picture() }
-    }
-
-    pub(crate) fn scan(&self, start: &[u8], end: &[u8]) -> Result<Scan, Error> {
-        Ok(Scan::new(self.picture(), start, end))
     }
 }

@@ -37,9 +37,8 @@ pub(crate) fn sources(
             ranges.push(memtable.ranges());
         }
     }
-    let concerned = |table: &&Arc<TableHandle>| {
-        table.summary().overlaps(start, std::ops::Bound::Excluded(end))
-    };
+    let concerned =
+        |table: &&Arc<TableHandle>| table.summary().overlaps(start, std::ops::Bound::Excluded(end));
     for table in view.levels.zero().iter().filter(concerned) {
         sources.push(Source::Table(table.table(access)?.cursor(at)));
     }
@@ -143,11 +142,7 @@ pub(crate) struct RunCursor {
 }
 
 impl RunCursor {
-    fn new(
-        tables: Vec<Arc<TableHandle>>,
-        at: Versionstamp,
-        access: Arc<TableAccess>,
-    ) -> RunCursor {
+    fn new(tables: Vec<Arc<TableHandle>>, at: Versionstamp, access: Arc<TableAccess>) -> RunCursor {
         RunCursor { tables, at, access, open: None }
     }
 
@@ -249,7 +244,10 @@ pub(crate) enum Versions {
     Memtable(icecore_memtable::Versions<Arc<Memtable>>),
     Table(sstable::Versions),
     /// Tables of one run, one after the other: the rest, last first, and the open one.
-    Run { rest: Vec<Arc<sstable::Table>>, open: Option<sstable::Versions> },
+    Run {
+        rest: Vec<Arc<sstable::Table>>,
+        open: Option<sstable::Versions>,
+    },
 }
 
 impl Versions {

@@ -75,7 +75,7 @@ use icecore_model::{DatabaseId, Versionstamp};
 pub use error::Error;
 pub use format::Predecessor;
 pub use log::Log;
-pub use recover::{Commit, Ending, Recovery, recover};
+pub use recover::{Commit, Ending, Recovery, holds_commits, recover};
 
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,8 +128,11 @@ pub struct LogEnv {
 /// Keeps the list of segments in use: the manifest.
 pub trait Roster: Send + Sync {
     /// Records durably that `segment` is in use and that stamps below `ceiling` may be shown.
-    /// Called with no lock of the log held, before any frame in the segment is acknowledged. A
-    /// failure poisons the log.
+    /// Called with no lock of the log held, before any frame in the segment is acknowledged.
+    ///
+    /// # Errors
+    /// `StorageFull` only when nothing was recorded for want of space: the log then goes on in the
+    /// segment that it has. Any other failure poisons it.
     fn activate(&self, segment: u32, ceiling: Versionstamp) -> io::Result<()>;
     /// Whether `bytes` more may be used on the disk; `StorageFull` when the space that is kept
     /// for other purposes would be touched.

@@ -94,6 +94,20 @@ pub fn recover(
     Ok(Recovery { last, end: walk.end, ending, last_clock_ms: walk.last_clock_ms })
 }
 
+/// Whether the file of segment `number` is a segment of `database` in which commits begin. A spare
+/// or a segment that was never used is not. Whoever finds commits in a segment that the manifest
+/// does not list has an older version of the manifest.
+///
+/// # Errors
+/// [`Error::Io`] for a disk that does not answer.
+pub fn holds_commits(disk: &dyn Disk, database: DatabaseId, number: u32) -> Result<bool, Error> {
+    match Image::load(disk, database, number) {
+        Ok(image) => Ok(image.after(image.header.block_bytes).is_some()),
+        Err(Error::Corrupt { .. } | Error::UnknownFormat { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 struct Walk<'a> {
     after: Versionstamp,
     /// Where the frames read so far end.

@@ -19,8 +19,9 @@ use crate::log::Log;
 use crate::segment::{self, Blank};
 use crate::sync::MutexGuard;
 
-/// How much is written at once when a spare is made.
-const CHUNK_BYTES: usize = 1 << 20;
+/// How much is written at once when a spare is made. Written in larger pieces, a file lies in the
+/// page cache in larger units, and then several durable writes in flight get into each other's way.
+const CHUNK_BYTES: usize = 4096;
 
 /// The numbers and the files that are not used yet.
 #[derive(Debug)]

@@ -8,9 +8,9 @@
 //! 4. only then frames in it.
 //!
 //! A crash before 3 leaves a file that nothing refers to; a crash after 3 leaves an empty segment
-//! whose header proves how long its predecessor must be. Want of space up to 2 leaves no trace:
-//! the old segment stays the current one. A failure of 3 poisons the log, because it is not known
-//! whether the record will be found.
+//! whose header proves how long its predecessor must be. Want of space up to 2, and at 3
+//! before anything was recorded, leaves no trace: the old segment stays the current one. Any other
+//! failure of 3 poisons the log, because it is not known whether the record will be found.
 
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use icecore_model::Versionstamp;
 use icecore_model::frame::Salt;
 use icecore_model::limits::COMMIT_BYTES_MAX;
 
+use crate::error::is_out_of_space;
 use crate::format::{Header, Predecessor, align_up, is_block_size};
 use crate::log::{Goal, Log};
 use crate::retire::Spares;
@@ -102,7 +103,11 @@ impl Log {
         let number = blank.number;
         let segment = begin(&self.env, &self.options, blank, Some(predecessor), last)
             .inspect_err(|_| remove(&self.env, number))?;
-        if self.env.roster.activate(number, segment.ceiling).is_err() {
+        if let Err(refusal) = self.env.roster.activate(number, segment.ceiling) {
+            if is_out_of_space(&refusal) {
+                remove(&self.env, number);
+                return Err(Error::OutOfSpace { file: segment::name(number), source: refusal });
+            }
             self.poison();
             return Err(Error::Poisoned);
         }

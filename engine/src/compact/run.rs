@@ -67,8 +67,7 @@ impl Core {
 
     fn move_table(&self, view: &View, job: &Job) -> Result<(), Error> {
         let added = inputs(view, job).map(|(_, table)| (job.output_level, table.summary().clone()));
-        let edit =
-            Edit { added: added.collect(), removed: job.inputs.clone(), ..Edit::default() };
+        let edit = Edit { added: added.collect(), removed: job.inputs.clone(), ..Edit::default() };
         let mut state = self.state.lock();
         let frozen = state.view.frozen.clone();
         self.install(&mut state, edit, frozen)?;
@@ -78,8 +77,7 @@ impl Core {
 
     fn merge_tables(&self, view: &View, job: &Job, horizon: &Horizon) -> Result<(), Error> {
         let database = self.state.lock().catalog.database;
-        let mut next_id =
-            || TableId { database, number: self.state.lock().take_table_number() };
+        let mut next_id = || TableId { database, number: self.state.lock().take_table_number() };
         let mut output = Output {
             disk: &*self.env.disk,
             options: &self.options.table,
@@ -154,10 +152,7 @@ impl Core {
 }
 
 /// The inputs of a job with their levels, in the order of the view.
-fn inputs<'v>(
-    view: &'v View,
-    job: &'v Job,
-) -> impl Iterator<Item = (usize, &'v Arc<TableHandle>)> {
+fn inputs<'v>(view: &'v View, job: &'v Job) -> impl Iterator<Item = (usize, &'v Arc<TableHandle>)> {
     let is_input = |level, number| job.inputs.contains(&(level, number));
     view.levels.tables().filter(move |(level, table)| is_input(*level, table.summary().number))
 }

@@ -22,6 +22,8 @@ pub(crate) struct Catalog {
     pub(crate) ceiling: Versionstamp,
     /// The log segments that may hold commits above `flushed`, ascending.
     pub(crate) segments: Vec<u32>,
+    /// The store was closed in an orderly way: the log must have its end.
+    pub(crate) closed: bool,
     /// The next table gets this number; no number is given twice.
     pub(crate) next_table: u64,
     /// The tables by level: level 0 newest first, the others by key.
@@ -45,6 +47,8 @@ pub(crate) struct Edit {
     pub(crate) segments_below: Option<u32>,
     /// The new [`Catalog::next_table`].
     pub(crate) next_table: Option<u64>,
+    /// The log has been closed, and nothing is going to follow in it.
+    pub(crate) closed: bool,
 }
 
 impl Catalog {
@@ -56,6 +60,7 @@ impl Catalog {
             flushed: Versionstamp::ZERO,
             ceiling: Versionstamp::ZERO,
             segments: Vec::new(),
+            closed: false,
             next_table: 1,
             levels: Default::default(),
         }
@@ -91,6 +96,7 @@ impl Catalog {
         if let Some(next) = edit.next_table {
             self.next_table = next;
         }
+        self.closed |= edit.closed;
         self.validate()
     }
 

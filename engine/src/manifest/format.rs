@@ -12,10 +12,11 @@
 //!                  48    4  CRC-32 of the 48 bytes before
 //! frame     := as in the model; kind 1 (snapshot) first, then kind 2 (edit) only.
 //!              Its durable position says how far this file was durable when it was written.
-//! snapshot  := database id (16) count id* flushed ceiling next_table count segment* count table*
+//! snapshot  := database id (16) count id* flushed ceiling closed next_table count segment*
+//!              count table*             closed is one byte, 0 or 1
 //! edit      := field*
 //! field     := 01 table | 02 level number | 03 flushed | 04 ceiling | 05 segment | 06 segment
-//!            | 07 next_table
+//!            | 07 next_table | 08
 //! table     := level length (varint) summary
 //! ```
 //! Numbers in snapshots and edits are varints. A summary has its home in the table crate.
@@ -158,6 +159,7 @@ impl Catalog {
         }
         put_varint(&mut out, self.flushed.get());
         put_varint(&mut out, self.ceiling.get());
+        out.push(u8::from(self.closed));
         put_varint(&mut out, self.next_table);
         put_varint(&mut out, self.segments.len() as u64);
         for segment in &self.segments {
@@ -178,6 +180,12 @@ impl Catalog {
             (0..ids).map(|_| reader.array("an id").map(DatabaseId)).collect::<Result<_, _>>()?;
         catalog.flushed = Versionstamp::new(reader.varint("a stamp")?);
         catalog.ceiling = Versionstamp::new(reader.varint("a stamp")?);
+        let flag = reader.malformed("a flag");
+        catalog.closed = match reader.u8("a flag")? {
+            0 => false,
+            1 => true,
+            _ => return Err(flag),
+        };
         catalog.next_table = reader.varint("a table number")?;
         let segments = reader.length(reader.left(), "a count of segments")?;
         catalog.segments =
@@ -200,6 +208,7 @@ const CEILING: u8 = 4;
 const SEGMENT_ADDED: u8 = 5;
 const SEGMENTS_BELOW: u8 = 6;
 const NEXT_TABLE: u8 = 7;
+const CLOSED: u8 = 8;
 
 impl Edit {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -224,6 +233,9 @@ impl Edit {
         put(SEGMENT_ADDED, self.segment_added.map(u64::from));
         put(SEGMENTS_BELOW, self.segments_below.map(u64::from));
         put(NEXT_TABLE, self.next_table);
+        if self.closed {
+            out.push(CLOSED);
+        }
         out
     }
 
@@ -243,6 +255,7 @@ impl Edit {
                 SEGMENT_ADDED => edit.segment_added = Some(read_segment(&mut reader)?),
                 SEGMENTS_BELOW => edit.segments_below = Some(read_segment(&mut reader)?),
                 NEXT_TABLE => edit.next_table = Some(reader.varint("a table number")?),
+                CLOSED => edit.closed = true,
                 _ => return Err(unknown),
             }
         }

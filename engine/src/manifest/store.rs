@@ -246,4 +246,3 @@ fn knows_durable(bytes: &[u8], hole: usize, salt: Salt) -> Option<usize> {
         frame_at(bytes, *at, salt).is_ok_and(|frame| frame.header.durable.offset as usize > hole)
     })
 }
-

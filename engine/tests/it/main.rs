@@ -1,7 +1,9 @@
 //! The engine at the seam that its callers see.
 
+mod expiry;
 mod million;
 mod model;
+mod ranges;
 mod store;
 mod support;
 mod visibility;

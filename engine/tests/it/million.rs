@@ -92,9 +92,9 @@ impl History {
     }
 
     fn commit(&mut self, engine: &Engine, changes: &[(usize, Option<u32>)]) -> Result<(), Failure> {
-        let owned = changes.iter().map(|(number, round)| {
-            (key(*number), round.map(|round| value(*number, round)))
-        });
+        let owned = changes
+            .iter()
+            .map(|(number, round)| (key(*number), round.map(|round| value(*number, round))));
         let owned: Vec<_> = owned.collect();
         let mutations = owned.iter().map(|(key, value)| match value {
             Some(value) => Mutation::Set { key, value, expires_at: None },
@@ -170,8 +170,7 @@ mod tests {
     fn many_keys_survive_flushes_compactions_and_reopening() {
         let directory = tempfile::tempdir().unwrap();
         // An eighth of the sizes: nearly every commit fills a memtable.
-        let options =
-            Options { memtable_bytes: 32 << 10, table_bytes: 128 << 10, ..options() };
+        let options = Options { memtable_bytes: 32 << 10, table_bytes: 128 << 10, ..options() };
         let options = Options { level_base_bytes: 512 << 10, ..options };
         let engine = Engine::open_path(directory.path(), options.clone()).unwrap();
         let mut history = History::new(7, 60_000);

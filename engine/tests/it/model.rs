@@ -301,8 +301,8 @@ fn commit(
     };
     let owned: Vec<_> =
         changes.iter().map(|c| (key_of(key(c)), end(c), value(c), update(c))).collect();
-    let mutations = changes.iter().zip(&owned).map(|(change, (key, end, value, update))| {
-        match change {
+    let mutations =
+        changes.iter().zip(&owned).map(|(change, (key, end, value, update))| match change {
             Change::Set { lives_ms, .. } => {
                 let expires_at = lives_ms.and_then(|lives| ms(now_ms + lives));
                 Mutation::Set { key, value, expires_at }
@@ -313,8 +313,7 @@ fn commit(
             Change::Delete { .. } => Mutation::Delete { key },
             Change::DeleteRange { .. } => Mutation::DeleteRange { start: key, end },
             Change::Update { .. } => Mutation::Update { key, update: &**update },
-        }
-    });
+        });
     let mutations: Vec<_> = mutations.collect();
     engine.commit_with(Batch { checks, mutations: &mutations }, durability)
 }
@@ -419,8 +418,7 @@ fn table_options() -> impl Strategy<Value = TableOptions> {
 
 fn options() -> impl Strategy<Value = Options> {
     let memtable = prop_oneof![3 => 1_024..8_192_usize, 1 => 8_192..1_048_576_usize];
-    let mode =
-        prop_oneof![Just(ReadMode::Mmap), Just(ReadMode::MmapStrict), Just(ReadMode::Read)];
+    let mode = prop_oneof![Just(ReadMode::Mmap), Just(ReadMode::MmapStrict), Just(ReadMode::Read)];
     let levels = (1..5_usize, 2_000..40_000_u64, 2..10_u64, 4_096..20_000_u64);
     let log = (4..64_u32, 1..5_usize, 0..2_usize);
     (memtable, 1..4_usize, table_options(), mode, levels, log).prop_map(

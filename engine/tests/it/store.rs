@@ -39,7 +39,10 @@ fn what_was_committed_is_there_after_reopening() {
     for life in 0..3 {
         let engine = Engine::open_path(directory.path(), small()).unwrap();
         for (i, stamp) in stamps.iter().enumerate() {
-            assert_eq!(get(&engine, &format!("k{i}")), Some((*stamp, format!("v{i}").into_bytes())));
+            assert_eq!(
+                get(&engine, &format!("k{i}")),
+                Some((*stamp, format!("v{i}").into_bytes()))
+            );
         }
         for i in stamps.len()..stamps.len() + 200 {
             stamps.push(set(&engine, &format!("k{i}"), format!("v{i}").as_bytes()));

@@ -7,7 +7,9 @@ use icecore_disk::random::SeededRandom;
 use icecore_disk::sim::{Rules, SimDisk};
 use icecore_disk::{Disk, Name};
 use icecore_engine::keyspace::DATA;
-use icecore_engine::{Batch, Check, Engine, Environment, Error, Mutation, Options, Outcome, Workers};
+use icecore_engine::{
+    Batch, Check, Engine, Environment, Error, Mutation, Options, Outcome, Workers,
+};
 use icecore_model::{Timestamp, Versionstamp};
 
 /// Where the clock of a [`Machine`] stands at first.

@@ -8,7 +8,7 @@ use icecore_model::Versionstamp;
 use icecore_model::limits::COMMIT_BYTES_MAX;
 use icecore_wal::{Ending, Error, LogOptions};
 
-use crate::support::{BUFFERED, SMALL, SYNC, Store, frames, stamps};
+use crate::support::{BUFFERED, DATABASE, SMALL, SYNC, Store, frames, stamps};
 
 /// Commits until the log is in its segment number `segments`.
 fn fill(store: &Store, segments: u64) {
@@ -97,6 +97,39 @@ fn want_of_space_at_a_rotation_leaves_no_trace() {
         let (_, read) = store.recover(&*store.disk).unwrap();
         assert_eq!(read.len() as u64, commits + 1);
     }
+}
+
+#[test]
+fn a_roster_without_room_leaves_the_log_where_it_was() {
+    let store = Store::new();
+    store.roster.list_full.store(true, Ordering::SeqCst);
+    let mut commits = 0;
+    while let Ok(stamp) = store.try_append(&[7; 500], SYNC) {
+        store.log.wait(stamp).unwrap();
+        commits += 1;
+    }
+    let refusal = store.try_append(&[7; 500], SYNC).unwrap_err();
+    assert!(matches!(refusal, Error::OutOfSpace { .. }), "{refusal:?}");
+    assert!(!store.log.is_poisoned());
+    store.roster.list_full.store(false, Ordering::SeqCst);
+    store.commit(&[8; 500], SYNC);
+    let (_, read) = store.recover(&*store.disk).unwrap();
+    assert_eq!(read.len(), commits + 1);
+}
+
+#[test]
+fn a_segment_holds_commits_from_its_first_frame_on() {
+    let store = Store::new();
+    let holds = |number| icecore_wal::holds_commits(&*store.disk, DATABASE, number).unwrap();
+    assert!(!holds(1));
+    store.commit(b"first", SYNC);
+    assert!(holds(1));
+    store.log.prepare_spare().unwrap();
+    assert!(listed(&*store.disk).len() > 1);
+    assert!(listed(&*store.disk).iter().all(|name| *name == Name::Wal(1) || {
+        let Name::Wal(spare) = *name else { panic!("{name} is no segment") };
+        !holds(u32::try_from(spare).unwrap())
+    }));
 }
 
 #[test]

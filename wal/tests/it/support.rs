@@ -23,12 +23,17 @@ pub(crate) struct TestRoster {
     pub(crate) active: Mutex<Vec<u32>>,
     pub(crate) full: AtomicBool,
     pub(crate) broken: AtomicBool,
+    /// There is no room for the list itself.
+    pub(crate) list_full: AtomicBool,
 }
 
 impl Roster for TestRoster {
     fn activate(&self, segment: u32, _ceiling: Versionstamp) -> io::Result<()> {
         if self.broken.load(Ordering::SeqCst) {
             return Err(io::Error::other("the manifest failed"));
+        }
+        if self.list_full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         self.active.lock().unwrap().push(segment);
         Ok(())
