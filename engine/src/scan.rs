@@ -1,9 +1,9 @@
 //! Walks over a range of keys, from both ends.
 //!
-//! The front and the back have a merge of their own, made when first asked for. They stop when
-//! they meet: the front yields only keys below the last one that the back has yielded, and the
-//! other way round. After an error both are at their end for good, so that nobody takes the
-//! silence after an error for the end of the data.
+//! The front and the back have a merge of their own, made when first asked for. Each stands at the
+//! entry that it yielded last, so where both are in use, each stops before the key at which the
+//! other stands. After an error, and once the two have met, both are at their end for good: nobody
+//! must take the silence after an error for the end of the data.
 
 use std::iter::FusedIterator;
 use std::sync::Arc;
@@ -23,24 +23,22 @@ type Hidden = Box<dyn Fn(&Entry<'_>) -> bool + Send>;
 #[derive(Debug)]
 pub struct Scan {
     picture: Arc<Picture>,
-    /// The bounds that are left: `[start, end)`.
     start: Vec<u8>,
     end: Vec<u8>,
     front: Option<End>,
     back: Option<End>,
-    failed: bool,
+    done: bool,
 }
 
-/// One end of a scan.
+/// One end of a scan. It stands at the entry that it yielded last.
 struct End {
     merge: Merge<Source, Hidden>,
-    /// The merge stands at an entry that was yielded already.
-    yielded: bool,
 }
 
 impl std::fmt::Debug for End {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "End(yielded: {})", self.yielded)
+        let key = self.merge.entry().map(|entry| entry.key.escape_ascii().to_string());
+        f.debug_tuple("End").field(&key).finish()
     }
 }
 
@@ -82,13 +80,20 @@ enum Side {
 
 impl Scan {
     pub(crate) fn new(picture: Arc<Picture>, start: &[u8], end: &[u8]) -> Scan {
+        let done = start >= end;
         let (start, end) = (start.to_vec(), end.to_vec());
-        Scan { picture, start, end, front: None, back: None, failed: false }
+        Scan { picture, start, end, front: None, back: None, done }
     }
 
     /// Only the keys: their values are not touched.
     pub fn keys(self) -> Keys {
         Keys { scan: self }
+    }
+
+    /// How many entries are left, without copying any.
+    pub(crate) fn count_entries(mut self) -> Result<u64, Error> {
+        let mut entries = std::iter::from_fn(|| self.advance(Side::Front, |_, _| Ok(1)));
+        entries.try_fold(0, |count, one| Ok(count + one?))
     }
 
     /// The stamp of the newest commit that the scan sees.
@@ -102,7 +107,7 @@ impl Scan {
         let (sources, ranges) =
             sources(&picture.view, at, &self.start, &self.end, &picture.access)?;
         let hidden = move |entry: &Entry<'_>| hidden(&picture, &ranges, entry);
-        Ok(End { merge: Merge::new(sources, Box::new(hidden)), yielded: false })
+        Ok(End { merge: Merge::new(sources, Box::new(hidden)) })
     }
 
     /// Moves one end to its next entry and gives what `take` makes of it.
@@ -111,68 +116,53 @@ impl Scan {
         side: Side,
         take: impl FnOnce(&Merge<Source, Hidden>, &Entry<'_>) -> Result<T, Error>,
     ) -> Option<Result<T, Error>> {
-        if self.failed || self.start >= self.end {
+        if self.done {
             return None;
         }
-        let moved = self.step(side).and_then(|()| {
-            let end = if side == Side::Front { &self.front } else { &self.back };
-            let merge = &end.as_ref().expect("a step opens its end").merge;
-            match merge.entry() {
-                Some(entry) if self.contains(entry.key) => {
-                    let taken = take(merge, &entry)?;
-                    Ok(Some((entry.key.to_vec(), taken)))
-                }
-                _ => Ok(None),
-            }
+        let taken = self.step(side).and_then(|()| match self.standing(side) {
+            Some((merge, entry)) => take(merge, &entry).map(Some),
+            None => Ok(None),
         });
-        match moved {
-            Ok(Some((key, taken))) => {
-                self.narrow(side, key);
-                Some(Ok(taken))
-            }
-            Ok(None) => {
-                self.start.clone_from(&self.end);
-                None
-            }
-            Err(error) => {
-                self.failed = true;
-                // Once the store is closed, somebody else may delete what the picture leads to.
-                Some(self.picture.check_open().and(Err(error)))
-            }
-        }
+        self.done = !matches!(taken, Ok(Some(_)));
+        // Once the store is closed, somebody else may delete what the picture leads to.
+        taken.or_else(|error| self.picture.check_open().and(Err(error))).transpose()
     }
 
-    fn contains(&self, key: &[u8]) -> bool {
-        &self.start[..] <= key && key < &self.end[..]
-    }
-
-    /// Takes `key`, which was yielded at this side, out of the bounds.
-    fn narrow(&mut self, side: Side, mut key: Vec<u8>) {
-        match side {
-            Side::Front => {
-                key.push(0);
-                self.start = key;
-            }
-            Side::Back => self.end = key,
-        }
+    /// The entry at which one end stands, if it lies within the bounds and the other end has not
+    /// come as far.
+    fn standing(&self, side: Side) -> Option<(&Merge<Source, Hidden>, Entry<'_>)> {
+        let (this, other) = match side {
+            Side::Front => (&self.front, &self.back),
+            Side::Back => (&self.back, &self.front),
+        };
+        let merge = &this.as_ref()?.merge;
+        let entry = merge.entry()?;
+        let met = other.as_ref().and_then(|end| end.merge.entry());
+        let is_left = match side {
+            Side::Front => entry.key < met.map_or(&self.end[..], |met| met.key),
+            Side::Back => met.map_or(&self.start[..] <= entry.key, |met| met.key < entry.key),
+        };
+        is_left.then_some((merge, entry))
     }
 
     fn step(&mut self, side: Side) -> Result<(), Error> {
         self.picture.check_open()?;
         let slot = if side == Side::Front { &mut self.front } else { &mut self.back };
-        if slot.is_none() {
-            let opened = self.open()?;
-            let slot = if side == Side::Front { &mut self.front } else { &mut self.back };
-            *slot = Some(opened);
+        if let Some(end) = slot {
+            return if side == Side::Front { end.merge.next() } else { end.merge.prev() };
         }
-        let slot = if side == Side::Front { &mut self.front } else { &mut self.back };
-        let end = slot.as_mut().expect("it was just opened");
-        match (std::mem::replace(&mut end.yielded, true), side) {
-            (false, Side::Front) => end.merge.seek(&self.start),
-            (false, Side::Back) => end.merge.seek_before(&self.end),
-            (true, Side::Front) => end.merge.next(),
-            (true, Side::Back) => end.merge.prev(),
+        let mut end = self.open()?;
+        match side {
+            Side::Front => {
+                end.merge.seek(&self.start)?;
+                self.front = Some(end);
+            }
+            Side::Back => {
+                end.merge.seek_before(&self.end)?;
+                self.back = Some(end);
+            }
         }
+        Ok(())
     }
 }
 

@@ -95,7 +95,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn count(&self, start: &[u8], end: &[u8]) -> Result<u64, Error> {
-        self.scan(start, end).keys().try_fold(0, |count, key| key.map(|_| count + 1))
+        self.scan(start, end).count_entries()
     }
 }
 

@@ -14,3 +14,6 @@ pub(crate) mod store;
 
 pub(crate) use catalog::{Catalog, Edit};
 pub(crate) use store::{Loaded, Manifest};
+
+#[cfg(test)]
+mod tests;

@@ -207,19 +207,17 @@ fn versionstamped_keys_end_in_the_digits_of_the_commit() {
     let digits = "\\x0200000000000000ab0000\\x00";
     let put = |prefix: &str, value: &str| format!("put {prefix}{digits}={value}");
     assert_eq!(resolved(&base, &[stamped("q", "1")]), [put("q", "1")]);
-    assert_eq!(resolved(&base, &[stamped("q", "1"), stamped("r", "2")]), [
-        put("q", "1"),
-        put("r", "2")
-    ]);
+    assert_eq!(
+        resolved(&base, &[stamped("q", "1"), stamped("r", "2")]),
+        [put("q", "1"), put("r", "2")]
+    );
     assert_eq!(resolved(&base, &[stamped("q", "1"), stamped("q", "2")]), [put("q", "2")]);
     assert_eq!(resolved(&base, &[stamped("q", "1"), range("q", "r")]), ["delete q..r"]);
 }
 
 #[test]
 fn an_update_that_fails_fails_all_and_leaves_no_trace() {
-    for mutations in
-        [&[fail("a")][..], &[set("b", "1"), fail("a")], &[fail("a"), set("b", "1")]]
-    {
+    for mutations in [&[fail("a")][..], &[set("b", "1"), fail("a")], &[fail("a"), set("b", "1")]] {
         let mut out = b"untouched".to_vec();
         let error = resolve(mutations, STAMP, &State::default(), &mut out).unwrap_err();
         assert_eq!(error.to_string(), "not a number");
@@ -300,10 +298,13 @@ fn one_by_one(mut state: State, steps: &[Step]) -> State {
                 state.0.remove(key.as_bytes());
             }
             Step::Range(start, end) => {
-                state.0.retain(|key, _| key < &start.as_bytes().to_vec() || key >= &end.as_bytes().to_vec());
+                state.0.retain(|key, _| {
+                    key < &start.as_bytes().to_vec() || key >= &end.as_bytes().to_vec()
+                });
             }
             Step::Exclaim(key) => {
-                let Ok(Updated::Set { value, expires_at }) = exclaimed(state.present(key.as_bytes()))
+                let Ok(Updated::Set { value, expires_at }) =
+                    exclaimed(state.present(key.as_bytes()))
                 else {
                     unreachable!("it always sets")
                 };
