@@ -1,5 +1,6 @@
 //! The engine at the seam that its callers see.
 
+mod checkpoint;
 mod expiry;
 mod million;
 mod model;
