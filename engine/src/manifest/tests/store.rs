@@ -221,6 +221,7 @@ fn cut_everywhere(
             disk.crash_at(disk.operations() + operation);
             let finished = work(&disk, manifest).is_ok();
             if finished && disk.is_running() {
+                assert!(operation > 1, "there was something to interrupt");
                 return;
             }
             let crash = match seed {
