@@ -43,7 +43,7 @@ impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} keys; {} tables with {} entries in {} bytes; {} commits in the log: ",
+            "keys: {}, tables: {} ({} entries, {} bytes), commits in the log: {}; ",
             self.keys, self.tables, self.table_entries, self.table_bytes, self.log_commits
         )?;
         match self.problems.len() {
