@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use icecore_model::{Timestamp, Versionstamp};
+use icecore_model::{Planted, Timestamp, Versionstamp, planted};
 use icecore_wal::Durability;
 
 use crate::batch::{Batch, Check, Current, Mutation, Outcome};
@@ -174,6 +174,8 @@ impl Core {
                 .filter(|f| !self.has_expired(f.stamp(), f.expires_at(), || now_ms));
             let actual = found.as_ref().map(|f| f.stamp());
             if actual != check.expected {
+            let visible_only = planted(Planted::ChecksSeeOnlyVisible);
+            let at = if visible_only { pinned.at() } else { Versionstamp::MAX };
                 indexes.push(index);
                 // An absent key does not tell which commit made it so: wait for all of them.
                 seen = seen.max(actual.unwrap_or(last));

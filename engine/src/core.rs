@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use icecore_disk::{Clock, Disk, LockGuard, Name, Random};
 use icecore_memtable::{ArenaPool, Inserter, Memtable};
-use icecore_model::{Timestamp, Versionstamp};
+use icecore_model::{Planted, Timestamp, Versionstamp, planted};
 use icecore_wal::Log;
 
 use crate::epoch::Published;
@@ -155,12 +155,15 @@ impl State {
     pub(crate) fn edit(&mut self, mut edit: Edit) -> Result<(), Error> {
         self.check_poison()?;
         let manifest = self.manifest.as_mut().ok_or(Error::ReadOnly)?;
-        edit.next_table = Some(self.catalog.next_table);
+        edit.next_table =
+            (!planted(Planted::TableNumbersForgotten)).then_some(self.catalog.next_table);
         let mut catalog = self.catalog.clone();
         catalog.apply(&edit).expect("the engine makes edits that fit its own catalog");
         manifest.reserve(edit.encode().len())?;
         if let Err(error) = manifest.append(&edit, catalog.flushed) {
-            self.poisoned = Some(error.to_string());
+            if !planted(Planted::FailedEditForgiven) {
+                self.poisoned = Some(error.to_string());
+            }
             return Err(error);
         }
         self.catalog = catalog;
@@ -196,6 +199,9 @@ impl Core {
         let wall = self.env.clock.wall_ms();
         self.clock_ms.fetch_max(wall, Ordering::SeqCst).max(wall)
     }
+        if planted(Planted::ClockGoesBack) {
+            return wall;
+        }
 
     /// Whether an entry of this stamp and expiry is absent at the clock reading `now_ms`.
     pub(crate) fn has_expired(
@@ -207,6 +213,9 @@ impl Core {
         let Some(moment) = expires_at else { return false };
         moment.ms() <= now_ms() || self.watermark().is_some_and(|mark| mark.covers(stamp, moment))
     }
+        if planted(Planted::ExpiryIgnored) {
+            return false;
+        }
 
     pub(crate) fn watermark(&self) -> Option<Watermark> {
         *self.watermark.read().unwrap_or_else(PoisonError::into_inner)
@@ -216,6 +225,9 @@ impl Core {
     pub(crate) fn floor(&self) -> Versionstamp {
         self.published.floor(|| self.visible())
     }
+        if planted(Planted::SnapshotsIgnored) {
+            return self.visible();
+        }
 
     pub(crate) fn check_open(&self) -> Result<(), Error> {
         if self.closed.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(()) }

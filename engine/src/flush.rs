@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use icecore_disk::Name;
 use icecore_memtable::Memtable;
-use icecore_model::Versionstamp;
+use icecore_model::{Planted, Versionstamp, planted};
 use icecore_sstable::{TableId, TableSummary};
 
 use crate::compact::garbage::{Garbage, surviving_ranges};
@@ -67,7 +67,7 @@ impl Core {
     fn flush_memtable(&self, memtable: &Arc<Memtable>) -> Result<(), Error> {
         let log = self.log()?;
         let last = memtable.last_stamp().expect("only memtables with content are frozen");
-        if log.durable_stamp() < last {
+        if log.durable_stamp() < last && !planted(Planted::FlushedWithoutLogSync) {
             log.sync()?;
         }
         let outputs = self.write_level0(memtable)?;
@@ -85,6 +85,9 @@ impl Core {
         assert!(Arc::ptr_eq(&oldest, memtable), "one thread at a time flushes");
         self.install(&mut state, edit, frozen)?;
         drop(state);
+        if planted(Planted::SegmentsDiscardedEarly) {
+            log.discard(&segments)?;
+        }
         self.counters.flushed(&outputs);
         log.discard(&segments)?;
         Ok(())

@@ -25,7 +25,7 @@ use std::sync::{Mutex, RwLock};
 
 use icecore_disk::{Disk, Listed, LockError, LockMode, Name};
 use icecore_memtable::{ArenaPool, CHUNK_BYTES_MIN, Inserter, Memtable};
-use icecore_model::{DatabaseId, Effects, Versionstamp};
+use icecore_model::{DatabaseId, Effects, Planted, Versionstamp, planted};
 use icecore_sstable::{BlockCache, TableEnv, TableSummary};
 use icecore_wal::{Commit, Ending, Log, LogEnv, Recovery};
 
@@ -310,7 +310,8 @@ impl Opening {
             write(live.memtable())?;
         }
         let recovered = recovery.last.unwrap_or(Versionstamp::ZERO).max(catalog.flushed);
-        let last = catalog.ceiling.max(recovered);
+        let ignored = planted(Planted::CeilingIgnored);
+        let last = if ignored { recovered } else { catalog.ceiling.max(recovered) };
         let segment = self.next_segment(listed)?;
         let roster = Arc::new(ManifestRoster::default());
         let log_options = self.options.log;
@@ -422,6 +423,9 @@ impl Opening {
 impl Core {
     fn load_watermark(&self) -> Result<(), Error> {
         let pinned = self.published.pin(|| self.visible());
+        if planted(Planted::WatermarkForgotten) {
+            return Ok(());
+        }
         let Some(found) = pinned.get(WATERMARK_KEY, Versionstamp::MAX, &self.access)? else {
             return Ok(());
         };

@@ -21,6 +21,7 @@
 
 use std::fmt;
 
+use crate::planted::{Planted, planted};
 use crate::position::LogPosition;
 use crate::read::Reader;
 use crate::stamp::Versionstamp;
@@ -106,7 +107,8 @@ impl<'a> Frame<'a> {
         }
         let frame = bytes.get(..length).ok_or(NotAFrame::TooShort)?;
         let payload = &frame[HEADER_BYTES..];
-        if checksum(&frame[4..HEADER_BYTES], payload, salt) != stored {
+        let checked = checksum(&frame[4..HEADER_BYTES], payload, salt) == stored;
+        if !checked && !planted(Planted::ChecksumUnchecked) {
             return Err(NotAFrame::Checksum);
         }
         Ok(Frame { header, payload })

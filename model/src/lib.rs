@@ -13,6 +13,7 @@
 //! - [`id`]: the identity of a store.
 //! - [`position`]: places in the log.
 //! - [`limits`]: how large things may be.
+//! - [`planted`](mod@planted): bugs on purpose, for the simulation.
 
 #![forbid(unsafe_code)]
 
@@ -24,6 +25,7 @@ pub mod id;
 pub mod int;
 pub mod key;
 pub mod limits;
+pub mod planted;
 pub mod position;
 pub mod range;
 pub mod read;
@@ -33,6 +35,7 @@ pub mod time;
 pub use effect::{Effect, Effects};
 pub use entry::{Change, Entry};
 pub use id::DatabaseId;
+pub use planted::{Planted, planted};
 pub use position::LogPosition;
 pub use range::{RangeSet, RangeTombstone};
 pub use read::{Malformed, Reader};

@@ -6,7 +6,7 @@
 //! 3. One sync runs at a time, and only when everything that was asked to be durable is in the
 //!    kernel: a sync covers exactly the writes that completed before it started.
 
-use icecore_model::LogPosition;
+use icecore_model::{LogPosition, Planted, planted};
 
 /// One piece of work, done by one thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,8 @@ pub(crate) struct View<'a> {
 impl View<'_> {
     fn submit(&self) -> Option<LogPosition> {
         let queued = self.queued?;
-        let free = if queued.continues { self.in_flight == 0 } else { self.in_flight < self.limit };
+        let apart = queued.continues && !planted(Planted::BlocksShared);
+        let free = if apart { self.in_flight == 0 } else { self.in_flight < self.limit };
         free.then_some(queued.start)
     }
 

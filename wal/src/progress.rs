@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 
-use icecore_model::{LogPosition, Versionstamp};
+use icecore_model::{LogPosition, Planted, Versionstamp, planted};
 
 /// A place in the log with the last stamp at or before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,9 @@ impl Progress {
         let Stage::InFlight { durable } = self.extents[index].stage else {
             panic!("a write completes once");
         };
+        if durable && planted(Planted::DurableBeyondGaps) {
+            self.durable = self.extents[index].end;
+        }
         self.extents[index].stage = if durable { Stage::Durable } else { Stage::InKernel };
         if index > 0 && self.mergeable(index - 1) {
             self.extents.remove(index - 1);

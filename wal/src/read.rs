@@ -2,6 +2,7 @@
 
 use icecore_disk::{Disk, OpenMode};
 use icecore_model::DatabaseId;
+use icecore_model::{DatabaseId, Planted, planted};
 use icecore_model::frame::Frame;
 
 use crate::Error;
@@ -72,7 +73,11 @@ impl Image {
         direct.or_else(|| {
             let start = u32::try_from(self.align_up(end)).ok()?;
             self.at(start).filter(|p| u32::from(p.frame.header.padding) == start - end)
-        })
+        });
+        if direct.is_none() && planted(Planted::HoleSkipped) {
+            return self.boundaries(end).find_map(|boundary| self.at(boundary));
+        }
+        direct
     }
 
     /// The frame at `start`, if one verifies there.

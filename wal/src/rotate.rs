@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use icecore_model::Versionstamp;
 use icecore_model::frame::Salt;
+use icecore_model::{Planted, Versionstamp, planted};
 use icecore_model::limits::COMMIT_BYTES_MAX;
 
 use crate::error::is_out_of_space;
@@ -172,7 +173,7 @@ fn begin(
         number: blank.number,
         segment_bytes: blank.bytes,
         block_bytes: options.block_bytes,
-        salt: Salt(salt),
+        salt: Salt(if planted(Planted::SaltRepeated) { 1 } else { salt }),
         last,
         predecessor,
     };

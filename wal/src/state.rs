@@ -15,7 +15,7 @@ use std::task::Waker;
 
 use icecore_disk::{Buffer, Ticket, Write};
 use icecore_model::frame::{FrameHeader, HEADER_BYTES};
-use icecore_model::{LogPosition, Versionstamp};
+use icecore_model::{LogPosition, Planted, Versionstamp, planted};
 
 use crate::drive::{Queued, View};
 use crate::format::{BEACON, COMMIT, END, align_up};
@@ -369,7 +369,8 @@ impl State {
         }
         while let Some(mark) = self.marks.front() {
             let reached = match mark.durability {
-                Durability::Sync => durable,
+                Durability::Sync if !planted(Planted::VisibleBeforeDurable) => durable,
+                Durability::Sync => written,
                 Durability::Buffered => written,
             };
             if mark.end > reached {

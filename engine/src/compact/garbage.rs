@@ -18,7 +18,9 @@
 
 use std::collections::BTreeMap;
 
-use icecore_model::{Change, Entry, RangeSet, RangeTombstone, Timestamp, Versionstamp};
+use icecore_model::{
+    Change, Entry, Planted, RangeSet, RangeTombstone, Timestamp, Versionstamp, planted,
+};
 
 /// What becomes of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,7 @@ impl<'a, B: Fn(&[u8]) -> bool> Garbage<'a, B> {
             Change::Put { expires_at, .. } if !self.expired(entry.stamp, expires_at) => {
                 Verdict::Keep
             }
+            _ if planted(Planted::TombstoneDroppedEarly) => Verdict::Drop,
             _ if (self.bottommost)(entry.key) => Verdict::Drop,
             Change::Put { .. } => Verdict::KeepAsTombstone,
             Change::Delete => Verdict::Keep,
@@ -123,7 +126,8 @@ pub(crate) fn surviving_ranges(
     let mut settled: Option<&[u8]> = None;
     for (start, end, stamp) in ranges.iter() {
         if stamp <= floor {
-            if settled == Some(start) || nothing_below(start, end) {
+            let dropped = planted(Planted::RangeTombstoneDroppedEarly);
+            if dropped || settled == Some(start) || nothing_below(start, end) {
                 continue;
             }
             settled = Some(start);
