@@ -39,6 +39,18 @@ impl Core {
         self.publish(&mut state, View { live, frozen, levels });
         writer.inserter = inserter;
         writer.log_bytes = 0;
+        writer.deletions = false;
+    }
+
+    /// Freezes a live memtable with deletions when nothing was committed since the stamp `before`,
+    /// so that the space that they free comes back without further writes. Gives the last stamp.
+    pub(crate) fn freeze_idle_deletions(&self, before: Versionstamp) -> Versionstamp {
+        let mut writer = lock(&self.writer);
+        let Some(writer) = writer.as_mut() else { return before };
+        if writer.deletions && writer.last == before {
+            self.freeze(writer);
+        }
+        writer.last
     }
 
     /// Freezes the live memtable if it holds anything.
@@ -73,6 +85,9 @@ impl Core {
         let outputs = self.write_level0(memtable)?;
         self.env.disk.sync_dir().map_err(|e| Error::io(self.env.disk.label(), "sync", e))?;
         let segments = log.obsolete(last);
+        if planted(Planted::SegmentsDiscardedEarly) {
+            log.discard(&segments)?;
+        }
         let edit = Edit {
             added: outputs.iter().map(|table| (0, table.clone())).collect(),
             flushed: Some(last),
@@ -85,9 +100,6 @@ impl Core {
         assert!(Arc::ptr_eq(&oldest, memtable), "one thread at a time flushes");
         self.install(&mut state, edit, frozen)?;
         drop(state);
-        if planted(Planted::SegmentsDiscardedEarly) {
-            log.discard(&segments)?;
-        }
         self.counters.flushed(&outputs);
         log.discard(&segments)?;
         Ok(())

@@ -1,6 +1,7 @@
 //! The work that no caller waits for, and the threads that do it.
 //!
-//! - *Maintenance* flushes memtables, sweeps what has expired, and keeps a log segment in reserve.
+//! - *Maintenance* flushes memtables, also small ones with deletions when the store is idle, sweeps
+//!   what has expired, and keeps a log segment in reserve.
 //! - *Compaction* merges tables.
 //! - The *driver* drives the log for asynchronous commits that nobody waits for.
 //!
@@ -8,11 +9,13 @@
 //! as something changes. A store opened with [`Workers::Manual`](crate::Workers) has no threads:
 //! its owner calls [`Core::step`], which does one piece of the same work.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use icecore_disk::Name;
+use icecore_model::Versionstamp;
 
 use crate::core::{Core, lock};
 use crate::error::Error;
@@ -147,6 +150,18 @@ impl Core {
             self.state.wait_for_change(before, patience);
         }
     }
+
+    /// The maintenance thread.
+    fn keep_in_shape(&self) {
+        let last = Cell::new(Versionstamp::ZERO);
+        self.work(|core| {
+            if core.maintenance_round()? {
+                return Ok(true);
+            }
+            last.set(core.freeze_idle_deletions(last.get()));
+            core.maintain(|core| core.flush_oldest())
+        });
+    }
 }
 
 /// The threads of a store.
@@ -165,7 +180,7 @@ impl Threads {
             handles.push(handle.map_err(|e| Error::io("a thread", "start", e))?);
             Ok(())
         };
-        let started = start("maintain", |core| core.work(Core::maintenance_round))
+        let started = start("maintain", Core::keep_in_shape)
             .and_then(|()| start("compact", |core| core.work(Core::compact_once)))
             .and_then(|()| start("log", drive_log));
         let threads = Threads { handles: Mutex::new(handles) };

@@ -104,3 +104,22 @@ fn a_store_without_threads_flushes_and_compacts_when_stepped() {
     assert!(stats.flushes > 3 && stats.compactions > 0, "{stats:?}");
     assert!(engine.check().unwrap().is_clean());
 }
+
+#[test]
+fn deletions_give_space_back_without_further_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Engine::open_path(directory.path(), small()).unwrap();
+    for i in 0..200 {
+        set(&engine, &format!("k{i:04}"), &[7; 500]);
+    }
+    engine.compact().unwrap();
+    let (start, end) = (key("k"), key("l"));
+    let mutations = [Mutation::DeleteRange { start: &start, end: &end }];
+    let outcome = engine.commit(Batch { checks: &[], mutations: &mutations }).unwrap();
+    assert!(matches!(outcome, Outcome::Committed(_)));
+    let bytes = || engine.stats().unwrap().levels.iter().map(|level| level.bytes).sum::<u64>();
+    while bytes() > 10_000 {
+        std::thread::yield_now();
+    }
+    assert_eq!(engine.scan(&start, &end).unwrap().count(), 0);
+}
