@@ -1,9 +1,8 @@
 //! Reading a segment: its header, and its frames one after the other.
 
 use icecore_disk::{Disk, OpenMode};
-use icecore_model::DatabaseId;
-use icecore_model::{DatabaseId, Planted, planted};
 use icecore_model::frame::Frame;
+use icecore_model::{DatabaseId, Planted, planted};
 
 use crate::Error;
 use crate::format::{BEACON, COMMIT, END, Header, NotAHeader, align_up};
@@ -70,7 +69,7 @@ impl Image {
     /// The frame that follows one which ends at `end`.
     pub(crate) fn after(&self, end: u32) -> Option<Placed<'_>> {
         let direct = self.at(end).filter(|placed| placed.frame.header.padding == 0);
-        direct.or_else(|| {
+        let direct = direct.or_else(|| {
             let start = u32::try_from(self.align_up(end)).ok()?;
             self.at(start).filter(|p| u32::from(p.frame.header.padding) == start - end)
         });

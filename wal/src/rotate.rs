@@ -14,10 +14,9 @@
 
 use std::sync::Arc;
 
-use icecore_model::Versionstamp;
 use icecore_model::frame::Salt;
-use icecore_model::{Planted, Versionstamp, planted};
 use icecore_model::limits::COMMIT_BYTES_MAX;
+use icecore_model::{Planted, Versionstamp, planted};
 
 use crate::error::is_out_of_space;
 use crate::format::{Header, Predecessor, align_up, is_block_size};
