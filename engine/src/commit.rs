@@ -70,6 +70,10 @@ impl Core {
         if let Some(failed) = self.failed_checks(batch.checks, writer.last, now_ms)? {
             return Ok(failed);
         }
+        let deletes = |m: &Mutation<'_>| {
+            matches!(m, Mutation::Delete { .. } | Mutation::DeleteRange { .. })
+        };
+        writer.deletions |= batch.mutations.iter().any(deletes);
         let base = NewestState { core: self, now_ms };
         let stamp = self.append(writer, durability, now_ms, &mut |_, stamp, effects| {
             resolve::resolve(batch.mutations, stamp, &base, effects)
@@ -77,7 +81,7 @@ impl Core {
         Ok(Submitted::Appended(stamp))
     }
 
-    /// Commits effects that the engine itself computes, under the writer lock.
+    /// Commits deletions that the engine itself computes, under the writer lock.
     pub(crate) fn commit_effects(
         &self,
         durability: Durability,
@@ -87,6 +91,7 @@ impl Core {
             let mut writer = self.lock_writer()?;
             let writer = writer.as_mut().ok_or(Error::ReadOnly)?;
             let now_ms = self.now_ms();
+            writer.deletions = true;
             self.append(writer, durability, now_ms, fill)?
         };
         self.log()?.wait(stamp).map_err(outcome_unknown)?;

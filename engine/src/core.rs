@@ -71,6 +71,8 @@ pub(crate) struct Writer {
     pub(crate) last: Versionstamp,
     /// About how many bytes of the log belong to the live memtable.
     pub(crate) log_bytes: u64,
+    /// The live memtable holds deletions: once it is flushed, compaction can give space back.
+    pub(crate) deletions: bool,
     /// The encoded effects of the commit at hand; kept for its memory.
     pub(crate) effects: Vec<u8>,
 }

@@ -39,6 +39,18 @@ impl Core {
         self.publish(&mut state, View { live, frozen, levels });
         writer.inserter = inserter;
         writer.log_bytes = 0;
+        writer.deletions = false;
+    }
+
+    /// Freezes a live memtable with deletions when nothing was committed since the stamp `before`,
+    /// so that the space that they free comes back without further writes. Gives the last stamp.
+    pub(crate) fn freeze_idle_deletions(&self, before: Versionstamp) -> Versionstamp {
+        let mut writer = lock(&self.writer);
+        let Some(writer) = writer.as_mut() else { return before };
+        if writer.deletions && writer.last == before {
+            self.freeze(writer);
+        }
+        writer.last
     }
 
     /// Freezes the live memtable if it holds anything.

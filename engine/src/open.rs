@@ -337,7 +337,7 @@ impl Opening {
         let state = Arc::new(self.shared_state(catalog, Some(manifest), view));
         state.lock().garbage = unused;
         roster.attach(Arc::clone(&state));
-        let writer = Writer { inserter, last, log_bytes: 0, effects: Vec::new() };
+        let writer = Writer { inserter, last, log_bytes: 0, deletions: false, effects: Vec::new() };
         let core = self.core(state, Some(log), last, Some(writer));
         core.collect_garbage();
         Ok(core)
