@@ -53,7 +53,7 @@ impl History {
 }
 
 /// The kinds of operations and how often they come.
-const WEIGHTS: [(Kind, usize); 19] = [
+const WEIGHTS: [(Kind, usize); 20] = [
     (Kind::Commit, 40),
     (Kind::Poll, 4),
     (Kind::Get, 6),
@@ -63,7 +63,8 @@ const WEIGHTS: [(Kind, usize); 19] = [
     (Kind::CheckSnapshots, 2),
     (Kind::Flush, 3),
     (Kind::Compact, 2),
-    (Kind::Step, 14),
+    (Kind::Step, 12),
+    (Kind::StepLog, 8),
     (Kind::Quiesce, 1),
     (Kind::Checkpoint, 1),
     (Kind::Check, 1),
@@ -87,6 +88,7 @@ enum Kind {
     Flush,
     Compact,
     Step,
+    StepLog,
     Quiesce,
     Checkpoint,
     Check,
@@ -174,6 +176,8 @@ impl Generator {
             Kind::Flush => Op::Flush,
             Kind::Compact => Op::Compact,
             Kind::Step => Op::Step(self.dice.next()),
+            // A multiple of the number of kinds of work begins with the log.
+            Kind::StepLog => Op::Step(self.dice.next() / 8 * 5),
             Kind::Quiesce => Op::Quiesce,
             Kind::Checkpoint => Op::Checkpoint,
             Kind::Check => Op::Check,

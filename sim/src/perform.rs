@@ -26,7 +26,7 @@ impl World {
     pub fn run(&mut self, ops: &[Op]) -> Result<(), Violation> {
         self.begin()?;
         for (index, op) in ops.iter().enumerate() {
-            self.perform_and_revive(op).map_err(|v| v.at(format!("operation {index}, {op:?}")))?;
+            self.perform_and_revive(op).map_err(|v| v.at(place(index, op)))?;
         }
         self.finish().map_err(|v| v.at("at the end"))
     }
@@ -35,7 +35,7 @@ impl World {
     pub fn run_until_stop(&mut self, ops: &[Op]) -> Result<bool, Violation> {
         for (index, op) in ops.iter().enumerate() {
             self.note(|| format!("{index} {op:?}"));
-            self.perform(op).map_err(|v| v.at(format!("operation {index}, {op:?}")))?;
+            self.perform(op).map_err(|v| v.at(place(index, op)))?;
             if !self.disk.is_running() {
                 return Ok(true);
             }
@@ -468,4 +468,14 @@ fn brief(value: &Option<(u64, Value)>) -> String {
     let front = value.bytes.get(..12).unwrap_or(&value.bytes).escape_ascii();
     let expiry = value.expires_at.map_or(String::new(), |ms| format!(" until {ms}"));
     format!("\"{front}\" ({} bytes) of {stamp}{expiry}", value.bytes.len())
+}
+
+/// An operation in few words.
+fn place(index: usize, op: &Op) -> String {
+    let mut text = format!("operation {index}, {op:?}");
+    if let Some((cut, _)) = text.char_indices().nth(100) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
 }

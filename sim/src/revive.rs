@@ -123,7 +123,7 @@ impl World {
             let opened = self.open(&self.options.clone());
             if self.disk.is_running() {
                 self.disk.crash_at(NEVER);
-                let engine = self.admit(opened)?;
+                let Some(engine) = self.admit(opened)? else { continue };
                 self.totals.recoveries += 1;
                 self.audit(engine)?;
                 return self.check_copies();
@@ -134,10 +134,11 @@ impl World {
         }
     }
 
-    /// An opening that failed for an error with a cause is tried again without the cause.
-    fn admit(&mut self, opened: Result<Engine, Error>) -> Result<Engine, Violation> {
+    /// An opening that failed for an error with a cause is tried again without the cause. `None`
+    /// when the machine stopped then.
+    fn admit(&mut self, opened: Result<Engine, Error>) -> Result<Option<Engine>, Violation> {
         let error = match opened {
-            Ok(engine) => return Ok(engine),
+            Ok(engine) => return Ok(Some(engine)),
             Err(error) => error,
         };
         let excused = match error.kind() {
@@ -151,8 +152,12 @@ impl World {
         self.disk.set_space(None);
         self.space_is_short = false;
         self.opening_fails = false;
-        self.open(&self.options.clone())
-            .map_err(|e| Violation::new(format!("the store does not open a second time: {e}")))
+        match self.open(&self.options.clone()) {
+            // Some failures are borne in silence, as that of removing what is left over.
+            _ if !self.disk.is_running() => Ok(None),
+            Ok(engine) => Ok(Some(engine)),
+            Err(e) => Err(Violation::new(format!("the store does not open a second time: {e}"))),
+        }
     }
 
     pub(crate) fn reopen(
@@ -165,10 +170,10 @@ impl World {
         self.poll()?;
         let last = self.life.last;
         if close {
+            self.check_snapshots(usize::MAX)?;
             self.collect_counts();
             match self.engine()?.close() {
                 Ok(()) => {
-                    self.check_snapshots(usize::MAX)?;
                     self.show(last);
                     self.model.note_durable(last);
                 }
@@ -187,7 +192,10 @@ impl World {
             self.options = options.clone();
         }
         self.disk.disarm();
-        let looked = if look_first { Some(self.look()?) } else { None };
+        // A kernel that dropped writes after an error may show them to one opening and not to the
+        // next; only the opening for writing makes what it found durable.
+        let looks = look_first && !self.life.faults;
+        let looked = if looks { Some(self.look()?) } else { None };
         if let Some((call, failure)) = failure {
             self.opening_fails = true;
             self.disk.fail_call(self.disk.calls() + call, failure);
@@ -196,7 +204,7 @@ impl World {
         if !self.disk.is_running() {
             return Ok(());
         }
-        let engine = self.admit(opened)?;
+        let Some(engine) = self.admit(opened)? else { return Ok(()) };
         self.disk.disarm();
         self.opening_fails = false;
         self.totals.reopenings += 1;

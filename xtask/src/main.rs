@@ -1,5 +1,7 @@
 //! One entry for every check.
 
+mod mutants;
+mod search;
 mod sim;
 
 use std::process::ExitCode;
@@ -17,11 +19,14 @@ struct Arguments {
 enum Task {
     /// Runs the store on the simulated disk.
     Sim(sim::Arguments),
+    /// Looks for bugs that were planted.
+    Mutants(mutants::Arguments),
 }
 
 fn main() -> ExitCode {
     let passed = match Arguments::parse().task {
         Task::Sim(arguments) => sim::run(&arguments),
+        Task::Mutants(arguments) => mutants::run(&arguments),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,10 +1,9 @@
 //! `cargo xtask sim`: the store on the simulated disk.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
 use clap::Args;
-use icecore_sim::{Totals, run_seed};
+use icecore_sim::run_seed;
+
+use crate::search::Search;
 
 /// What is to be simulated.
 #[derive(Args)]
@@ -24,7 +23,7 @@ pub(crate) struct Arguments {
     /// Runs only this seed.
     #[arg(long)]
     seed: Option<u64>,
-    /// With --seed: prints the operations.
+    /// With --seed: prints the operations, and the calls to the disk.
     #[arg(long)]
     trace: bool,
 }
@@ -51,32 +50,11 @@ fn replay(seed: u64, trace: bool) -> bool {
 }
 
 fn search(arguments: &Arguments) -> bool {
-    std::panic::set_hook(Box::new(|_| {}));
-    let next = AtomicU64::new(arguments.start);
-    let end = arguments.start + arguments.seeds;
-    let failed = AtomicBool::new(false);
-    let totals = Mutex::new(Totals::default());
-    let work = || {
-        let mut mine = Totals::default();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end || (failed.load(Ordering::Relaxed) && !arguments.keep_going) {
-                break;
-            }
-            let finished = run_seed(seed, None, false);
-            mine += finished.totals;
-            if let Some(violation) = finished.violation {
-                failed.store(true, Ordering::Relaxed);
-                println!("seed {seed}: {violation}\n  cargo xtask sim --trace --seed {seed}");
-            }
-        }
-        *totals.lock().expect("no thread panics while it adds up") += mine;
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..arguments.threads {
-            scope.spawn(work);
-        }
-    });
-    println!("{}", totals.into_inner().expect("no thread panics while it adds up"));
-    !failed.into_inner()
+    let Arguments { start, seeds, threads, keep_going, .. } = *arguments;
+    let found = Search { start, seeds, threads, keep_going, bug: None }.run();
+    for (seed, violation) in &found.failures {
+        println!("seed {seed}: {violation}\n  cargo xtask sim --trace --seed {seed}");
+    }
+    println!("{}", found.totals);
+    found.failures.is_empty()
 }
