@@ -10,6 +10,7 @@
 //! I/O happens under `state` only for manifest edits: an edit and the change of the catalog that
 //! it describes must not be separated. Readers never take any of the three.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -40,7 +41,6 @@ pub struct Environment {
 }
 
 /// An open store.
-#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) env: Environment,
     pub(crate) options: Options,
@@ -61,6 +61,16 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) closed: Arc<AtomicBool>,
     pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let directory = self.env.disk.label();
+        f.debug_struct("Core")
+            .field("directory", &directory)
+            .field("visible", &self.visible())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a commit needs exclusively.
