@@ -29,7 +29,6 @@ struct Answer {
     flushed: String,
     /// The memory that the commits take that are only in the log.
     memtable_bytes: u64,
-    manifest_bytes: u64,
     table_bytes: u64,
     levels: Vec<Level>,
 }
@@ -62,7 +61,6 @@ fn answer(stats: &Stats) -> Answer {
         versionstamp: stats.visible.to_string(),
         flushed: stats.flushed.to_string(),
         memtable_bytes: stats.memtable_bytes,
-        manifest_bytes: stats.manifest_bytes,
         table_bytes: stats.levels.iter().map(|level| level.bytes).sum(),
         levels: levels.collect(),
     }
@@ -76,7 +74,6 @@ fn table(answer: &Answer) -> String {
     line("versionstamp", &answer.versionstamp);
     line("flushed", &answer.flushed);
     line("memtable bytes", &answer.memtable_bytes.to_string());
-    line("manifest bytes", &answer.manifest_bytes.to_string());
     line("table bytes", &answer.table_bytes.to_string());
     line("level", "    tables          bytes      entries   tombstones");
     for (number, level) in answer.levels.iter().enumerate().filter(|(_, level)| level.tables > 0) {

@@ -3,15 +3,7 @@
 //! One round:
 //! 1. a child opens the store, which recovers what the last kill left, and transfers;
 //! 2. after its first acknowledgement it lives for a random time, then it gets SIGKILL;
-//! 3. the store is opened, which recovers again, and verified.
-//!
-//! What is verified:
-//! - `check` finds nothing wrong;
-//! - the sum of all balances is what it was;
-//! - every acknowledged transfer is recorded, with its content and its versionstamp;
-//! - no versionstamp was given again after the kill: all of this life are above those before;
-//! - at the end: the balances are exactly what the recorded transfers make of the first ones, so
-//!   that every transfer took effect as a whole, also those that were never acknowledged.
+//! 3. the store is opened, which recovers again, and [verified](super::verify).
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -20,7 +12,6 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use icecore::{Kv, Part, Versionstamp, key, prefix};
 use icecore_disk::Clock;
 use icecore_disk::clock::SystemClock;
 use icecore_disk::random::SeededRandom;
@@ -28,8 +19,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::Args;
-use super::accounts::{Accounts, Order};
 use super::journal::{Acknowledgement, NotAnAcknowledgement};
+use super::verify::Verifier;
 use crate::failure::Failure;
 use crate::{print, print_json};
 
@@ -50,25 +41,13 @@ struct Outcome {
     violations: Vec<String>,
 }
 
-/// What must not change, and what has been seen.
-struct Verifier<'a> {
-    args: &'a Args,
-    path: &'a Path,
-    accounts: Accounts,
-    first_life: u64,
-    balances_before: Vec<u64>,
-    total_before: u64,
-    /// The highest stamp of the lives before.
-    last_seen: Versionstamp,
-}
-
 pub(super) fn run(args: &Args, path: &Path, kills: u32) -> Result<(), Failure> {
     let random = SeededRandom::new(args.seed()?);
     let mut verifier = Verifier::new(args, path)?;
     let mut outcome = Outcome::default();
     let bar = progress_bar(kills);
     for round in 0..kills {
-        let life = verifier.first_life + u64::from(round);
+        let life = verifier.first_life() + u64::from(round);
         let acknowledged = live_and_die(args, path, life, &random)?;
         outcome.kills += 1;
         outcome.acknowledged += acknowledged.len() as u64;
@@ -204,99 +183,5 @@ fn kill(child: &mut Child) -> Result<(), Failure> {
     match status.code() {
         None => Ok(()),
         Some(code) => Err(Failure::problem(format!("the child ended by itself with code {code}"))),
-    }
-}
-
-impl Verifier<'_> {
-    fn new<'a>(args: &'a Args, path: &'a Path) -> Result<Verifier<'a>, Failure> {
-        let kv = args.open(path)?;
-        let accounts = Accounts::open(&kv, args.accounts)?;
-        let verifier = Verifier {
-            args,
-            path,
-            first_life: next_life(&kv)?,
-            balances_before: accounts.balances(&kv)?,
-            total_before: accounts.total(&kv)?,
-            last_seen: Versionstamp::ZERO,
-            accounts,
-        };
-        kv.close()?;
-        Ok(verifier)
-    }
-
-    fn verify(
-        &mut self,
-        acknowledged: &[Acknowledgement],
-        violations: &mut Vec<String>,
-    ) -> Result<(), Failure> {
-        let kv = self.args.open(self.path)?;
-        let report = kv.check()?;
-        violations.extend(report.problems.iter().map(ToString::to_string));
-        let total = self.accounts.total(&kv)?;
-        if total != self.total_before {
-            violations.push(format!("the sum was {} and is {total}", self.total_before));
-        }
-        for one in acknowledged {
-            violations.extend(missing(&kv, one)?);
-            if one.versionstamp <= self.last_seen {
-                violations.push(format!("{one} has a stamp of an earlier life"));
-            }
-        }
-        let stamps = acknowledged.iter().map(|one| one.versionstamp);
-        self.last_seen = stamps.max().unwrap_or(self.last_seen).max(self.last_seen);
-        kv.close()?;
-        Ok(())
-    }
-
-    /// Compares the balances with what the recorded transfers make of the first ones.
-    fn balance_the_books(&self, violations: &mut Vec<String>) -> Result<(), Failure> {
-        let kv = self.args.open(self.path)?;
-        let mut expected: Vec<i128> = self.balances_before.iter().map(|b| i128::from(*b)).collect();
-        for entry in kv.list(key!["transfer", self.first_life]..key!["transfer", u128::MAX]) {
-            let entry = entry?;
-            let text = String::from_utf8_lossy(entry.bytes()?);
-            let order: Option<Order> = text.parse().ok();
-            let sides = order.filter(|o| o.from.max(o.to) < expected.len());
-            let Some(Order { from, to, amount }) = sides else {
-                violations.push(format!("{} records {text:?}, which is no transfer", entry.key));
-                continue;
-            };
-            expected[from] -= i128::from(amount);
-            expected[to] += i128::from(amount);
-        }
-        let balances = self.accounts.balances(&kv)?;
-        for (account, (expected, found)) in expected.iter().zip(&balances).enumerate() {
-            if *expected != i128::from(*found) {
-                violations.push(format!("account {account} holds {found} instead of {expected}"));
-            }
-        }
-        kv.close()?;
-        Ok(())
-    }
-}
-
-/// Says what is wrong with an acknowledged transfer, if anything is.
-fn missing(kv: &Kv, one: &Acknowledgement) -> Result<Option<String>, Failure> {
-    let entry = kv.get(one.id.key())?;
-    if !entry.is_present() {
-        return Ok(Some(format!("{one} was acknowledged and is gone")));
-    }
-    if entry.versionstamp != Some(one.versionstamp) {
-        return Ok(Some(format!("{one} is stored with the stamp {:?}", entry.versionstamp)));
-    }
-    let stored = entry.bytes()?;
-    let same = one.order.to_string().as_bytes() == stored;
-    Ok((!same).then(|| format!("{one} is stored as {}", stored.escape_ascii())))
-}
-
-/// The number after that of the last life that recorded a transfer in this store.
-fn next_life(kv: &Kv) -> Result<u64, Failure> {
-    let Some(last) = kv.list(prefix!["transfer"]).next_back().transpose()? else { return Ok(1) };
-    let parts = last.key.parts().unwrap_or_default();
-    match parts.get(1) {
-        Some(Part::Int(life)) => u64::try_from(life)
-            .map(|life| life + 1)
-            .map_err(|_| Failure::problem(format!("{} is not ours", last.key))),
-        _ => Err(Failure::problem(format!("{} is not the record of a transfer", last.key))),
     }
 }

@@ -4,13 +4,15 @@
 //! - [`agents`]: threads that transfer until they are told to stop.
 //! - [`report`]: what came of it.
 //! - [`journal`]: the acknowledgements that a child tells its parent.
-//! - [`crash`]: kills a child again and again, and verifies what it acknowledged.
+//! - [`crash`]: kills a child again and again.
+//! - [`verify`]: what a store must still hold after that.
 
 mod accounts;
 mod agents;
 mod crash;
 mod journal;
 mod report;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! The `icecore` command as a user meets it: what it prints, and how it exits.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "the tests damage files behind the store's back")]
 
 mod inspect;
