@@ -8,7 +8,7 @@ use icecore_disk::clock::ManualClock;
 use icecore_disk::random::SeededRandom;
 use icecore_disk::sim::{Rules, SimDisk};
 use icecore_engine::keyspace::DATA;
-use icecore_engine::{Batch, Engine, Environment, Mutation, Options, Workers};
+use icecore_engine::{Batch, Engine, Environment, Mutation, Options, Outcome, Workers};
 use libfuzzer_sys::fuzz_target;
 
 fn open(disk: &Arc<SimDisk>) -> Result<Engine, icecore_engine::Error> {
@@ -26,7 +26,8 @@ fuzz_target!(|bytes: &[u8]| {
     let disk = SimDisk::new(1, Rules::none());
     let engine = open(&disk).expect("an empty directory becomes a store");
     let mutations = [Mutation::Set { key: &[DATA, 1], value: b"v", expires_at: None }];
-    engine.commit(Batch { checks: &[], mutations: &mutations }).expect("it commits").to_owned();
+    let outcome = engine.commit(Batch { checks: &[], mutations: &mutations });
+    assert!(matches!(outcome, Ok(Outcome::Committed(_))));
     engine.flush().expect("it flushes");
     engine.close().expect("it closes");
     disk.kill();
