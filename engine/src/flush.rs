@@ -42,15 +42,21 @@ impl Core {
         writer.deletions = false;
     }
 
-    /// Freezes a live memtable with deletions when nothing was committed since the stamp `before`,
-    /// so that the space that they free comes back without further writes. Gives the last stamp.
-    pub(crate) fn freeze_idle_deletions(&self, before: Versionstamp) -> Versionstamp {
+    /// The last stamp that was issued in this life, or what was visible at its beginning.
+    pub(crate) fn last_issued(&self) -> Versionstamp {
+        lock(&self.writer).as_ref().map_or(self.recovered, |writer| writer.last)
+    }
+
+    /// Freezes a live memtable with deletions if nothing was committed after the stamp `last`, so
+    /// that the space that they free comes back without further writes.
+    pub(crate) fn freeze_idle_deletions(&self, last: Versionstamp) {
         let mut writer = lock(&self.writer);
-        let Some(writer) = writer.as_mut() else { return before };
-        if writer.deletions && writer.last == before {
+        if let Some(writer) = writer.as_mut()
+            && writer.deletions
+            && writer.last == last
+        {
             self.freeze(writer);
         }
-        writer.last
     }
 
     /// Freezes the live memtable if it holds anything.

@@ -1,7 +1,8 @@
 //! The work that no caller waits for, and the threads that do it.
 //!
-//! - *Maintenance* flushes memtables, also small ones with deletions when the store is idle, sweeps
-//!   what has expired, and keeps a log segment in reserve.
+//! - *Maintenance* flushes memtables, sweeps what has expired, and keeps a log segment in reserve.
+//!   When the store is idle, it flushes small memtables with deletions, and lets the log note that
+//!   all of it is durable.
 //! - *Compaction* merges tables.
 //! - The *driver* drives the log for asynchronous commits that nobody waits for.
 //!
@@ -41,12 +42,14 @@ pub enum Step {
     Sweep,
     /// A log segment was prepared.
     Spare,
+    /// The log noted that all of it is durable.
+    Beacon,
     /// There was nothing to do.
     Idle,
 }
 
 /// The kinds of work in [`Core::step`].
-const KINDS: u64 = 5;
+const KINDS: u64 = 6;
 
 impl Core {
     /// Does one piece of work, starting to look at the kind that `choice` picks.
@@ -57,7 +60,8 @@ impl Core {
                 1 => self.maintain(|core| core.flush_oldest())?.then_some(Step::Flush),
                 2 => self.compact_once()?.then_some(Step::Compaction),
                 3 => self.maintain(Core::sweep)?.then_some(Step::Sweep),
-                _ => self.maintain(Core::prepare_spare)?.then_some(Step::Spare),
+                4 => self.maintain(Core::prepare_spare)?.then_some(Step::Spare),
+                _ => self.beacon()?.then_some(Step::Beacon),
             };
             if let Some(step) = step {
                 self.collect_garbage();
@@ -79,6 +83,15 @@ impl Core {
             Err(Error::OutOfSpace { .. }) => Ok(false),
             prepared => prepared,
         }
+    }
+
+    /// Notes in the log that all of it is durable, unless it ends so. Then damage to any of it is
+    /// told from a torn tail.
+    fn beacon(&self) -> Result<bool, Error> {
+        let log = self.log()?;
+        let before = log.stats().writes;
+        log.beacon()?;
+        Ok(log.stats().writes > before)
     }
 
     /// Flushes everything that is in memory at the moment of the call.
@@ -140,14 +153,14 @@ impl Core {
     fn work(&self, round: impl Fn(&Core) -> Result<bool, Error>) {
         while !self.is_stopping() {
             let before = self.state.lock().changes;
-            let patience = match round(self) {
-                Ok(true) => continue,
-                Ok(false) => IDLE_PATIENCE,
-                // The failure is noted where it occurred, and shown by the statistics.
-                Err(_) => FAILURE_PATIENCE,
-            };
+            let done = round(self);
             self.collect_garbage();
-            self.state.wait_for_change(before, patience);
+            match done {
+                Ok(true) => {}
+                Ok(false) => self.state.wait_for_change(before, IDLE_PATIENCE),
+                // The failure is noted where it occurred, and shown by the statistics.
+                Err(_) => self.state.wait_for_change(before, FAILURE_PATIENCE),
+            }
         }
     }
 
@@ -158,7 +171,11 @@ impl Core {
             if core.maintenance_round()? {
                 return Ok(true);
             }
-            last.set(core.freeze_idle_deletions(last.get()));
+            let before = last.replace(core.last_issued());
+            if last.get() == before {
+                core.freeze_idle_deletions(before);
+                core.beacon()?;
+            }
             core.maintain(|core| core.flush_oldest())
         });
     }
