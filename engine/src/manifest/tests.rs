@@ -174,7 +174,8 @@ fn an_edit_has_these_bytes() {
          04 80 01                          | ceiling 128
          05 04                             | segment 4 is in use
          06 03                             | segments below 3 are not
-         07 ad 02                          | the next table gets number 301",
+         07 ad 02                          | the next table gets number 301
+         08                                | the log was closed",
     );
     let edit = Edit {
         flushed: Some(Versionstamp::new(5)),
@@ -182,6 +183,7 @@ fn an_edit_has_these_bytes() {
         segment_added: Some(4),
         segments_below: Some(3),
         next_table: Some(301),
+        closed: true,
         ..removes(1, 300)
     };
     assert_eq!(edit.encode(), bytes);
@@ -262,14 +264,16 @@ fn catalogs() -> impl Strategy<Value = Catalog> {
     let tables = vec((0..LEVELS, summaries()), 0..12).prop_map(numbered);
     let segments = btree_set(any::<u32>(), 0..5);
     let others = vec(any::<[u8; 16]>(), 0..3);
-    (tables, segments, others, any::<u64>(), any::<u64>(), 13u64..).prop_map(
-        |(tables, segments, others, flushed, ceiling, next_table)| {
+    let numbers = (any::<u64>(), any::<u64>(), 13u64..);
+    (tables, segments, others, numbers, any::<bool>()).prop_map(
+        |(tables, segments, others, (flushed, ceiling, next_table), closed)| {
             let mut catalog = Catalog::empty(DATABASE);
             catalog.accepted.extend(others.into_iter().map(DatabaseId));
             catalog.flushed = Versionstamp::new(flushed);
             catalog.ceiling = Versionstamp::new(ceiling);
             catalog.segments = segments.into_iter().collect();
             catalog.next_table = next_table;
+            catalog.closed = closed;
             for (level, table) in tables {
                 catalog.levels[level].push(table);
             }
@@ -283,16 +287,17 @@ fn edits() -> impl Strategy<Value = Edit> {
     let removed = vec((0..LEVELS, any::<u64>()), 0..4);
     let stamp = || any::<Option<u64>>().prop_map(|stamp| stamp.map(Versionstamp::new));
     let segment = any::<Option<u32>>;
-    (added, removed, stamp(), stamp(), segment(), segment(), any::<Option<u64>>()).prop_map(
-        |(added, removed, flushed, ceiling, segment_added, segments_below, next_table)| Edit {
+    let last = (any::<Option<u64>>(), any::<bool>());
+    (added, removed, stamp(), stamp(), segment(), segment(), last).prop_map(
+        |(added, removed, flushed, ceiling, segment_added, segments_below, last)| Edit {
             added,
             removed,
             flushed,
             ceiling,
             segment_added,
             segments_below,
-            next_table,
-            ..Edit::default()
+            next_table: last.0,
+            closed: last.1,
         },
     )
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use icecore_disk::Name;
 use icecore_disk::random::SeededRandom;
 use icecore_disk::sim::{Crash, Rules, SimDisk};
-use icecore_disk::{Disk, Name};
 
 use super::*;
 use crate::error::Error;
@@ -25,6 +25,7 @@ fn history() -> Vec<Edit> {
         adds(0, table(2, "c", "z")),
         Edit { added: vec![(1, table(1, "a", "m"))], ..removes(0, 1) },
         Edit { flushed: Some(Versionstamp::new(7)), ..Edit::default() },
+        Edit { closed: true, ..Edit::default() },
     ]
 }
 
@@ -73,7 +74,7 @@ impl Written {
     /// Where the frame begins that holds `place`; 0 in the header.
     fn start_of_frame(&self, place: usize) -> usize {
         let starts = std::iter::once(HEADER_BYTES).chain(self.ends.iter().copied());
-        starts.filter(|start| *start <= place).last().unwrap_or(0)
+        starts.take_while(|start| *start <= place).last().unwrap_or(0)
     }
 }
 
