@@ -299,6 +299,10 @@ impl Base for NewestState<'_> {
     fn has_expired(&self, moment: Timestamp) -> bool {
         moment.ms() <= self.now_ms
     }
+
+    fn check_value_bytes(&self, bytes: usize) -> Result<(), Error> {
+        limit("a value", self.core.options.value_bytes_max, bytes)
+    }
 }
 
 /// A commit that has been submitted. It goes on whether or not this future is polled or dropped;

@@ -58,11 +58,23 @@ pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
     options.validate()?;
     let read_only = options.access == Access::ReadOnly;
     let mode = if read_only { LockMode::Shared } else { LockMode::Exclusive };
-    let guard = env.disk.lock(mode).map_err(|error| locked(&*env.disk, error))?;
     let list = || env.disk.list().map_err(|e| Error::io(env.disk.label(), "list", e));
     let mut listed = list()?;
+    // The lock leaves a file behind: a directory that never was a store is refused before that.
+    if !listed.iter().any(|entry| matches!(entry.name, Ok(Name::Lock | Name::Current))) {
+        may_create(&env, &options, &listed)?;
+    }
+    let guard = env.disk.lock(mode).map_err(|error| locked(&*env.disk, error))?;
+    listed = list()?;
     let loaded = match Manifest::load(&*env.disk)? {
-        Some(loaded) => loaded,
+        Some(loaded) => {
+            // A killed process may have left names that are not durable yet, `CURRENT` among them.
+            // What is created next must not survive a power cut without it.
+            if !read_only {
+                env.disk.sync_dir().map_err(|e| Error::io(env.disk.label(), "sync", e))?;
+            }
+            loaded
+        }
         None => {
             let created = create_empty(&env, &options, &listed)?;
             // The first manifest is soon superseded, and must be known to be removed then.
@@ -96,6 +108,15 @@ fn locked(disk: &dyn Disk, error: LockError) -> Error {
 
 /// Makes an empty store of a directory that holds nothing, or only the beginnings of one.
 fn create_empty(env: &Environment, options: &Options, listed: &[Listed]) -> Result<Loaded, Error> {
+    may_create(env, options, listed)?;
+    remove_files(&*env.disk, listed, |name| matches!(name, Name::Manifest(_) | Name::Temp(_)))?;
+    let catalog = Catalog::empty(new_database_id(env)?);
+    let manifest = Manifest::create(&*env.disk, &*env.random, 1, &catalog)?;
+    Ok(Loaded { catalog, number: manifest.number() })
+}
+
+/// Refuses to make a store of a directory that holds something else, or parts of one.
+fn may_create(env: &Environment, options: &Options, listed: &[Listed]) -> Result<(), Error> {
     let directory = env.disk.label();
     for entry in listed {
         match &entry.name {
@@ -115,10 +136,7 @@ fn create_empty(env: &Environment, options: &Options, listed: &[Listed]) -> Resu
     if options.create == Create::Never || options.access == Access::ReadOnly {
         return Err(Error::invalid(format!("there is no store in {directory}")));
     }
-    remove_files(&*env.disk, listed, |name| matches!(name, Name::Manifest(_) | Name::Temp(_)))?;
-    let catalog = Catalog::empty(new_database_id(env)?);
-    let manifest = Manifest::create(&*env.disk, &*env.random, 1, &catalog)?;
-    Ok(Loaded { catalog, number: manifest.number() })
+    Ok(())
 }
 
 /// A fresh identity.
@@ -297,6 +315,7 @@ impl Opening {
         let on_disk = highest(|n| if let Name::Table(n) = n { Some(n) } else { None });
         catalog.next_table = catalog.next_table.max(on_disk.map_or(0, |n| n + 1));
 
+        let first_written = catalog.next_table;
         let mut written: Vec<TableSummary> = Vec::new();
         let mut write = |memtable: &Arc<Memtable>| {
             let number = catalog.next_table;
@@ -305,10 +324,18 @@ impl Opening {
             written.extend(rewrite_memtable(&*disk, &self.options.table, id, memtable)?);
             Ok(false)
         };
-        let Replayed { recovery, live, .. } = self.replay(&mut write)?;
-        if !live.memtable().is_empty() {
-            write(live.memtable())?;
-        }
+        let replayed = self.replay(&mut write).and_then(|replayed| {
+            if !replayed.live.memtable().is_empty() {
+                write(replayed.live.memtable())?;
+            }
+            Ok(replayed)
+        });
+        let Replayed { recovery, .. } = replayed.inspect_err(|_| {
+            // What cannot be removed is unused, and goes when the store is opened.
+            for number in first_written..catalog.next_table {
+                drop(disk.remove(Name::Table(number)));
+            }
+        })?;
         let recovered = recovery.last.unwrap_or(Versionstamp::ZERO).max(catalog.flushed);
         let ignored = planted(Planted::CeilingIgnored);
         let last = if ignored { recovered } else { catalog.ceiling.max(recovered) };

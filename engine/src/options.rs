@@ -2,6 +2,7 @@
 
 use icecore_model::limits::{COMMIT_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use icecore_sstable::{ReadMode, TableOptions};
+use icecore_wal::format::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN};
 use icecore_wal::{Durability, LogOptions};
 
 use crate::error::Error;
@@ -105,6 +106,12 @@ impl Default for Options {
     }
 }
 
+/// More bits for each key make no filter better, but could make it larger than memory.
+const FILTER_BITS_MAX: u32 = 64;
+
+/// Places in a segment have 32 bits, with room to spare for rounding.
+const SEGMENT_BYTES_MAX: u32 = 1 << 31;
+
 impl Options {
     /// Refuses settings that contradict each other or the formats.
     pub(crate) fn validate(&self) -> Result<(), Error> {
@@ -125,6 +132,24 @@ impl Options {
             return Err(Error::invalid(
                 "frozen_memtables_max and level0_tables must be positive, level_multiplier at least 2",
             ));
+        }
+        if self.table.restart_interval == 0 || self.table.filter_bits_per_key > FILTER_BITS_MAX {
+            return Err(Error::invalid(format!(
+                "table.restart_interval must be positive, table.filter_bits_per_key at most \
+                 {FILTER_BITS_MAX}"
+            )));
+        }
+        let LogOptions { block_bytes, writes_in_flight, segment_bytes, .. } = self.log;
+        let blocks = BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX;
+        if !block_bytes.is_power_of_two() || !blocks.contains(&block_bytes) {
+            return Err(Error::invalid(format!(
+                "log.block_bytes must be a power of two from {BLOCK_BYTES_MIN} to {BLOCK_BYTES_MAX}"
+            )));
+        }
+        if writes_in_flight == 0 || segment_bytes > SEGMENT_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "log.writes_in_flight must be positive, log.segment_bytes at most {SEGMENT_BYTES_MAX}"
+            )));
         }
         Ok(())
     }

@@ -22,6 +22,8 @@ pub(crate) trait Base {
     fn look(&self, key: &[u8], see: &mut Look<'_>) -> Result<(), Error>;
     /// Whether an entry with this expiry is absent at the commit's reading of the clock.
     fn has_expired(&self, moment: Timestamp) -> bool;
+    /// Refuses a value of this length if it is too long.
+    fn check_value_bytes(&self, bytes: usize) -> Result<(), Error>;
 }
 
 /// What is done with the state of a key.
@@ -138,6 +140,7 @@ impl<'a> Effects<'a> {
                 })?;
                 match updated {
                     Updated::Set { value, expires_at } => {
+                        base.check_value_bytes(value.len())?;
                         let change = PointChange::Put { value: Cow::Owned(value), expires_at };
                         self.put(Cow::Borrowed(key), change);
                     }

@@ -90,7 +90,7 @@ impl Bounds {
     /// they stop everybody.
     fn tables(&self) -> Span {
         let full = self.level0_tables.max(1) as u64;
-        Span { soft: 3 * full, hard: 9 * full }
+        Span { soft: full.saturating_mul(3), hard: full.saturating_mul(9) }
     }
 
     /// One frozen memtable is the ordinary case while it is flushed.

@@ -38,6 +38,10 @@ impl Base for State {
     fn has_expired(&self, moment: Timestamp) -> bool {
         moment.ms() <= NOW_MS
     }
+
+    fn check_value_bytes(&self, _bytes: usize) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 fn set<'a>(key: &'a str, value: &'a str) -> Mutation<'a> {
@@ -234,6 +238,10 @@ fn a_base_that_cannot_be_read_fails_the_update() {
         }
         fn has_expired(&self, _: Timestamp) -> bool {
             false
+        }
+
+        fn check_value_bytes(&self, _bytes: usize) -> Result<(), Error> {
+            Ok(())
         }
     }
     let mut out = Vec::new();

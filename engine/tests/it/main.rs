@@ -1,6 +1,8 @@
 //! The engine at the seam that its callers see.
 
+mod access;
 mod checkpoint;
+mod damage;
 mod expiry;
 mod million;
 mod model;

@@ -11,7 +11,7 @@ use icecore_engine::keyspace::DATA;
 use icecore_engine::{Batch, Durability, Engine, Item, Mutation, Options, Outcome};
 
 /// Small memtables and tables, so that a flush and a compaction are never far.
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         memtable_bytes: 256 << 10,
         table_bytes: 1 << 20,
@@ -21,10 +21,10 @@ pub fn options() -> Options {
 }
 
 /// What can be wrong with a store.
-pub type Failure = Box<dyn Error>;
+pub(crate) type Failure = Box<dyn Error>;
 
 /// A store, and what it must hold.
-pub struct History {
+pub(crate) struct History {
     random: SeededRandom,
     /// For each key which value it has; 0 for none.
     rounds: Vec<u32>,
@@ -45,7 +45,7 @@ fn value(number: usize, round: u32) -> Vec<u8> {
 
 impl History {
     /// A history of so many keys.
-    pub fn new(seed: u64, keys: usize) -> History {
+    pub(crate) fn new(seed: u64, keys: usize) -> History {
         History { random: SeededRandom::new(seed), rounds: vec![0; keys] }
     }
 
@@ -62,7 +62,7 @@ impl History {
     }
 
     /// Writes every key once, in random order.
-    pub fn fill(&mut self, engine: &Engine) -> Result<(), Failure> {
+    pub(crate) fn fill(&mut self, engine: &Engine) -> Result<(), Failure> {
         let mut left = &self.shuffled()[..];
         while !left.is_empty() {
             let (batch, rest) = left.split_at(left.len().min(100 + self.below(900)));
@@ -74,7 +74,7 @@ impl History {
     }
 
     /// Overwrites half of the keys and deletes a quarter, in random order, and a few ranges.
-    pub fn churn(&mut self, engine: &Engine, round: u32) -> Result<(), Failure> {
+    pub(crate) fn churn(&mut self, engine: &Engine, round: u32) -> Result<(), Failure> {
         let mut left = &self.shuffled()[..self.rounds.len() / 4 * 3];
         let mut batches = 0;
         while !left.is_empty() {
@@ -124,7 +124,7 @@ impl History {
     }
 
     /// Compares everything, forward, backward and key by key.
-    pub fn compare(&self, engine: &Engine) -> Result<(), Failure> {
+    pub(crate) fn compare(&self, engine: &Engine) -> Result<(), Failure> {
         let scan = || engine.scan(&[DATA], &[DATA + 1]);
         let present = || (0..self.rounds.len()).filter(|number| self.rounds[*number] != 0);
         self.compare_items(scan()?, present())?;

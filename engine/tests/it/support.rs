@@ -19,7 +19,7 @@ pub(crate) const START_MS: u64 = 1_000_000;
 pub(crate) struct Machine {
     pub(crate) disk: Arc<SimDisk>,
     pub(crate) clock: Arc<ManualClock>,
-    random: Arc<SeededRandom>,
+    pub(crate) random: Arc<SeededRandom>,
 }
 
 impl Machine {
