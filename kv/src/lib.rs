@@ -73,3 +73,8 @@ pub use key::{IntoPart, Key};
 pub use kv::Kv;
 pub use list::{List, Selector};
 pub use value::Value;
+
+/// The examples of the README are tested with those of this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

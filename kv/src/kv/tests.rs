@@ -166,3 +166,25 @@ fn what_is_too_large_is_refused_with_its_limit() {
     assert!(matches!(kind, ErrorKind::LimitExceeded { max: 100, .. }), "{kind:?}");
     assert_eq!(keys(kv.list(prefix![])), [key!["a"]]);
 }
+
+#[test]
+fn of_concurrent_read_modify_writes_none_is_lost() {
+    const THREADS: u64 = 4;
+    const INCREMENTS: u64 = 50;
+    let (_directory, kv) = store();
+    kv.set(key!["n"], 0).unwrap();
+    let increment = || loop {
+        let entry = kv.get(key!["n"]).unwrap();
+        let next = entry.u64().unwrap() + 1;
+        let commit = kv.atomic().check(&entry).set(key!["n"], next).commit_buffered().unwrap();
+        if let Commit::Done { .. } = commit {
+            return;
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| (0..INCREMENTS).for_each(|_| increment()));
+        }
+    });
+    assert_eq!(kv.get(key!["n"]).unwrap().u64().unwrap(), THREADS * INCREMENTS);
+}
