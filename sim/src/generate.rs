@@ -30,6 +30,8 @@ pub struct History {
     pub rules: Rules,
     /// The first settings of the store.
     pub options: Options,
+    /// The store is created in spite of a stop, if there is one.
+    pub birth: Option<(u64, Revival)>,
     /// What happens.
     pub ops: Vec<Op>,
 }
@@ -48,7 +50,10 @@ impl History {
         let mut generator = Generator::new(dice);
         let length = generator.dice.between(30, 150);
         let ops = (0..length).map(|_| generator.op()).collect();
-        History { rules, options, ops }
+        let born_late = generator.dice.one_in(5);
+        let stop_at = generator.dice.below(20) as u64;
+        let birth = born_late.then(|| (stop_at, generator.revival()));
+        History { rules, options, birth, ops }
     }
 }
 
@@ -224,11 +229,14 @@ impl Generator {
         self.dice.one_in(2).then(|| Box::new(settings(&self.dice)))
     }
 
+    fn fate(&self) -> Fate {
+        if self.dice.one_in(3) { Fate::Kill } else { Fate::Power }
+    }
+
     fn revival(&self) -> Revival {
-        let fate = if self.dice.one_in(4) { Fate::Kill } else { Fate::Power };
         let depth = self.dice.pick(&[0, 0, 0, 1, 1, 2, 3]);
-        let nested = (0..depth).map(|_| self.dice.below(40) as u64).collect();
-        Revival { fate, nested, options: self.other_options() }
+        let nested = (0..depth).map(|_| (self.dice.below(40) as u64, self.fate())).collect();
+        Revival { fate: self.fate(), nested, options: self.other_options() }
     }
 
     fn clock(&mut self) -> Op {

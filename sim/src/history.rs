@@ -28,10 +28,23 @@ pub enum Fate {
 pub struct Revival {
     /// How the machine stops.
     pub fate: Fate,
-    /// The recoveries that follow are stopped at these of their operations, one each.
-    pub nested: Vec<u64>,
+    /// The recoveries that follow are stopped at these of their operations, one each, in this way.
+    pub nested: Vec<(u64, Fate)>,
     /// The settings of the next life; `None` for the same.
     pub options: Option<Box<Options>>,
+}
+
+impl Revival {
+    /// A stop from which the store is recovered at once.
+    pub fn plain(fate: Fate) -> Revival {
+        Revival { fate, nested: Vec::new(), options: None }
+    }
+
+    /// The worst that happens before the store is open again.
+    pub fn worst(&self) -> Fate {
+        let powerless = self.nested.iter().any(|(_, fate)| *fate == Fate::Power);
+        if powerless { Fate::Power } else { self.fate }
+    }
 }
 
 /// One thing that happens to a store.

@@ -4,12 +4,14 @@
 
 pub mod batch;
 pub mod dice;
+pub mod exhaust;
 pub mod generate;
 pub mod history;
 pub mod model;
 pub mod mutant_disk;
 mod perform;
 mod revive;
+pub mod script;
 pub mod search;
 pub mod totals;
 pub mod violation;

@@ -25,6 +25,9 @@ impl World {
     /// The first invariant that does not hold.
     pub fn run(&mut self, ops: &[Op]) -> Result<(), Violation> {
         self.begin()?;
+        if !self.disk.is_running() {
+            self.revive().map_err(|v| v.at("at birth"))?;
+        }
         for (index, op) in ops.iter().enumerate() {
             self.perform_and_revive(op).map_err(|v| v.at(place(index, op)))?;
         }
@@ -43,7 +46,7 @@ impl World {
         Ok(false)
     }
 
-    fn perform_and_revive(&mut self, op: &Op) -> Result<(), Violation> {
+    pub(crate) fn perform_and_revive(&mut self, op: &Op) -> Result<(), Violation> {
         self.note(|| format!("{op:?}"));
         self.totals.operations += 1;
         self.perform(op)?;
@@ -53,7 +56,8 @@ impl World {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<(), Violation> {
+    /// Ends a history in an orderly way: what is there must be there after reopening, too.
+    pub(crate) fn finish(&mut self) -> Result<(), Violation> {
         self.calm();
         let options = None;
         let reopen = Op::Reopen { close: true, look_first: true, failure: None, options };

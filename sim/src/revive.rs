@@ -16,7 +16,7 @@ use icecore_disk::sim::{Crash, Failure};
 use icecore_disk::Clock;
 use icecore_engine::{Access, Create, Engine, Error, ErrorKind, Options};
 
-use crate::history::Fate;
+use crate::history::{Fate, Revival};
 use crate::model::State;
 use crate::perform::{ALL_KEYS, compare, seen_record, walk};
 use crate::violation::{Violation, ensure};
@@ -30,17 +30,25 @@ impl World {
         self.clock.wall_ms()
     }
 
+    /// Stops the machine while the store is created.
+    pub(crate) fn stop_at_birth(&mut self, operation: u64, revival: Revival) {
+        self.disk.crash_at(operation);
+        self.armed = Some(revival);
+    }
+
     /// Creates the store.
     pub(crate) fn begin(&mut self) -> Result<(), Violation> {
         let opened = self.open(&self.options.clone());
+        if !self.disk.is_running() {
+            return Ok(());
+        }
         match opened {
             Ok(engine) => self.audit(engine),
-            Err(_) if !self.disk.is_running() => Ok(()),
             Err(error) => Err(Violation::new(format!("cannot create a store: {error}"))),
         }
     }
 
-    fn open(&self, options: &Options) -> Result<Engine, Error> {
+    pub(crate) fn open(&self, options: &Options) -> Result<Engine, Error> {
         Engine::open(self.environment(), options.clone())
     }
 
@@ -54,7 +62,7 @@ impl World {
     }
 
     /// The highest stamp that must be found if the process ends now, in this way.
-    fn promised(&self, fate: Fate) -> u64 {
+    pub(crate) fn promised(&self, fate: Fate) -> u64 {
         let visible = self.engine.as_ref().map_or(self.visible_at_end, |e| e.visible().get());
         match fate {
             // After a failed sync the kernel may forget what it had taken.
@@ -66,7 +74,8 @@ impl World {
     /// The machine stops, if it has not yet, and it is settled what survives.
     pub(crate) fn stop(&mut self) {
         let fate = self.armed.as_ref().map_or(Fate::Power, |revival| revival.fate);
-        self.model.note_durable(self.promised(fate));
+        let worst = self.armed.as_ref().map_or(Fate::Power, Revival::worst);
+        self.model.note_durable(self.promised(worst));
         self.let_go();
         self.judge(fate);
         self.settled = true;
@@ -87,8 +96,10 @@ impl World {
 
     /// Lets go of everything that is open. A commit whose caller was not told stays open: the next
     /// recovery shows what became of it.
-    fn let_go(&mut self) {
-        self.visible_at_end = self.visible();
+    pub(crate) fn let_go(&mut self) {
+        if self.engine.is_some() {
+            self.visible_at_end = self.visible();
+        }
         self.collect_counts();
         self.in_flight.clear();
         self.held.clear();
@@ -108,35 +119,40 @@ impl World {
         if !self.settled {
             self.stop();
         }
-        let revival = self.armed.take();
-        let (fate, mut nested, options) = match revival {
-            Some(revival) => (revival.fate, revival.nested.into_iter(), revival.options),
-            None => (Fate::Power, Vec::new().into_iter(), None),
-        };
-        if let Some(options) = options {
+        let revival = self.armed.take().unwrap_or_else(|| Revival::plain(Fate::Power));
+        if let Some(options) = revival.options {
             self.options = *options;
         }
-        loop {
-            self.disk = self.disk.reopen();
-            self.settled = false;
-            self.disk.crash_at(nested.next().unwrap_or(NEVER));
-            let opened = self.open(&self.options.clone());
-            if self.disk.is_running() {
-                self.disk.crash_at(NEVER);
-                let Some(engine) = self.admit(opened)? else { continue };
-                self.totals.recoveries += 1;
-                self.audit(engine)?;
-                return self.check_copies();
-            }
-            drop(opened);
+        let mut nested = revival.nested.into_iter();
+        let (mut stop_at, mut fate) = nested.next().unwrap_or((NEVER, Fate::Power));
+        while !self.recover(stop_at)? {
             self.totals.stops_in_recovery += 1;
             self.judge(fate);
+            (stop_at, fate) = nested.next().unwrap_or((NEVER, Fate::Power));
         }
+        self.check_copies()
+    }
+
+    /// Begins the next life of a machine whose stop is settled, and opens the store. Says whether
+    /// that went through; if not, the machine has stopped again, at the operation `stop_at`.
+    pub(crate) fn recover(&mut self, stop_at: u64) -> Result<bool, Violation> {
+        self.disk = self.disk.reopen();
+        self.settled = false;
+        self.disk.crash_at(stop_at);
+        let opened = self.open(&self.options.clone());
+        if !self.disk.is_running() {
+            return Ok(false);
+        }
+        self.disk.crash_at(NEVER);
+        let Some(engine) = self.admit(opened)? else { return Ok(false) };
+        self.totals.recoveries += 1;
+        self.audit(engine)?;
+        Ok(true)
     }
 
     /// An opening that failed for an error with a cause is tried again without the cause. `None`
     /// when the machine stopped then.
-    fn admit(&mut self, opened: Result<Engine, Error>) -> Result<Option<Engine>, Violation> {
+    pub(crate) fn admit(&mut self, opened: Result<Engine, Error>) -> Result<Option<Engine>, Violation> {
         let error = match opened {
             Ok(engine) => return Ok(Some(engine)),
             Err(error) => error,
@@ -284,7 +300,7 @@ impl World {
     }
 
     /// Opens the copies that were made and compares them; each is looked at once.
-    fn check_copies(&mut self) -> Result<(), Violation> {
+    pub(crate) fn check_copies(&mut self) -> Result<(), Violation> {
         for copy in std::mem::take(&mut self.copies) {
             self.check_copy(&copy)?;
         }

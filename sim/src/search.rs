@@ -31,16 +31,26 @@ pub fn run_seed(seed: u64, bug: Option<DiskBug>, keep_lines: bool) -> Finished {
     if keep_lines {
         world.keep_lines();
     }
+    if let Some((stop_at, revival)) = history.birth {
+        world.stop_at_birth(stop_at, revival);
+    }
     let outcome = guarded(|| world.run(&history.ops));
     let mut totals = world.totals;
     totals.seeds += 1;
-    Finished {
+    let mut finished = Finished {
         totals,
         trace_hash: world.disk().trace_hash(),
         lines: world.lines().to_vec(),
         disk_lines: world.disk().trace(),
         violation: outcome.err(),
-    }
+    };
+    // What a panic has left behind may panic again when it is dropped.
+    let dropped = guarded(|| {
+        drop(world);
+        Ok(())
+    });
+    finished.violation = finished.violation.or(dropped.err());
+    finished
 }
 
 /// Runs `run`; a panic in it is a violation, too.

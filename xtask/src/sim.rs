@@ -1,7 +1,12 @@
 //! `cargo xtask sim`: the store on the simulated disk.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use clap::Args;
-use icecore_sim::run_seed;
+use icecore_sim::exhaust::{TROUBLES, every_crash, every_failing_recovery, every_failure};
+use icecore_sim::script::{self, Script};
+use icecore_sim::{Totals, Violation, run_seed};
 
 use crate::search::Search;
 
@@ -20,6 +25,15 @@ pub(crate) struct Arguments {
     /// Goes on after a failure.
     #[arg(long)]
     keep_going: bool,
+    /// Stops each script at every operation, instead of random histories.
+    #[arg(long)]
+    exhaustive: bool,
+    /// Lets each call of each script fail, instead of random histories.
+    #[arg(long)]
+    failures: bool,
+    /// With --exhaustive and --failures: only the scripts whose names contain this.
+    #[arg(long)]
+    only: Option<String>,
     /// Runs only this seed.
     #[arg(long)]
     seed: Option<u64>,
@@ -32,8 +46,56 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> bool {
     match arguments.seed {
         Some(seed) => replay(seed, arguments.trace),
+        None if arguments.exhaustive => scripts(arguments, "crashes", every_crash),
+        None if arguments.failures => scripts(arguments, "failures", every_trouble),
         None => search(arguments),
     }
+}
+
+fn every_trouble(script: &Script) -> Result<Totals, Violation> {
+    let mut totals = Totals::default();
+    for trouble in TROUBLES {
+        totals += every_failure(script, trouble)?;
+        totals += every_failing_recovery(script, trouble)?;
+    }
+    Ok(totals)
+}
+
+/// Examines all scripts, on several threads.
+fn scripts(
+    arguments: &Arguments,
+    what: &str,
+    examine: fn(&Script) -> Result<Totals, Violation>,
+) -> bool {
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut scripts = script::all();
+    scripts.retain(|s| arguments.only.as_ref().is_none_or(|only| s.name.contains(only)));
+    let next = AtomicUsize::new(0);
+    let sum = Mutex::new((Totals::default(), true));
+    let work = || {
+        while let Some(script) = scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let result = examine(script);
+            let mut sum = sum.lock().expect("no thread panics while it adds up");
+            match result {
+                Ok(totals) => {
+                    println!("{}: {} recoveries", script.name, totals.recoveries);
+                    sum.0 += totals;
+                }
+                Err(violation) => {
+                    println!("{violation}\n  cargo xtask sim --{what} --only {:?}", script.name);
+                    sum.1 = false;
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads.max(1) {
+            scope.spawn(work);
+        }
+    });
+    let (totals, held) = sum.into_inner().expect("no thread panics while it adds up");
+    println!("{} scripts, {} {what}: {totals}", scripts.len(), totals.recoveries);
+    held
 }
 
 fn replay(seed: u64, trace: bool) -> bool {
