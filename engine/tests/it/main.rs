@@ -4,6 +4,7 @@ mod access;
 mod checkpoint;
 mod damage;
 mod expiry;
+mod full_disk;
 mod million;
 mod model;
 mod ranges;

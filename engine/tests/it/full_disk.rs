@@ -1,0 +1,199 @@
+//! A disk that has no room. It refuses what needs room and nothing else, and never poisons.
+
+use icecore_disk::sim::{Failure, OpKind};
+use icecore_engine::keyspace::DATA;
+use icecore_engine::{Engine, Error, ErrorKind, LogOptions, Options, Workers};
+
+use crate::support::{
+    Machine, assert_clean, collect, contents, delete_range, get, set, small, try_set,
+};
+
+fn options() -> Options {
+    let log = LogOptions { segment_bytes: 16 << 10, ..LogOptions::default() };
+    Options { memtable_bytes: 8 << 10, log, ..small() }
+}
+
+/// Commits until the disk is full, and gives how many went in.
+fn fill(engine: &Engine, value: &[u8]) -> u32 {
+    for i in 0..10_000 {
+        match try_set(engine, &format!("{i:05}"), value) {
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::OutOfSpace, "{error:?}");
+                assert!(error.is_retryable());
+                return i;
+            }
+        }
+    }
+    panic!("the disk does not become full");
+}
+
+#[test]
+fn a_full_disk_refuses_commits_without_a_trace_and_goes_on_reading() {
+    let machine = Machine::new(1);
+    let engine = machine.open(options());
+    machine.disk.set_space(Some(400 << 10));
+    let written = fill(&engine, &[7; 400]);
+    assert!(written > 200, "{written}");
+    let before = contents(&engine);
+    assert_eq!(before.len() as u32, written);
+    let visible = engine.visible();
+    let snapshot = engine.snapshot().unwrap();
+    for _ in 0..20 {
+        assert_eq!(
+            try_set(&engine, "more", &[1; 2_000]).unwrap_err().kind(),
+            ErrorKind::OutOfSpace
+        );
+    }
+    assert_eq!((contents(&engine), engine.visible()), (before.clone(), visible));
+    assert_eq!(get(&engine, "00000").unwrap(), [7; 400]);
+    assert_eq!(collect(snapshot.scan(&[DATA], &[DATA + 1])), before);
+    assert!(engine.stats().unwrap().poisoned.is_none());
+    assert_clean(&engine);
+    machine.disk.set_space(None);
+    set(&engine, "more", b"there is room again");
+    engine.compact().unwrap();
+    assert_eq!(contents(&engine).len() as u32, written + 1);
+    assert_clean(&engine);
+}
+
+#[test]
+fn a_store_on_a_full_disk_closes_and_opens_again() {
+    for workers in [Workers::Manual, Workers::Threads] {
+        for orderly in [true, false] {
+            let mut machine = Machine::new(1);
+            let options = Options { workers, ..options() };
+            let engine = machine.open(options.clone());
+            machine.disk.set_space(Some(400 << 10));
+            fill(&engine, &[7; 400]);
+            let before = contents(&engine);
+            if orderly {
+                engine.close().unwrap();
+            }
+            machine.kill();
+            drop(engine);
+            match machine.try_open(options.clone()) {
+                Ok(engine) => assert_eq!(contents(&engine), before),
+                // What must be rewritten at opening may need more room than there is.
+                Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfSpace, "{error:?}"),
+            }
+            machine.disk.set_space(None);
+            let engine = machine.open(options);
+            assert_eq!(contents(&engine), before);
+            set(&engine, "more", b"v");
+            assert_clean(&engine);
+        }
+    }
+}
+
+#[test]
+fn a_full_store_is_still_open_to_readers() {
+    let mut machine = Machine::new(1);
+    let engine = machine.open(options());
+    machine.disk.set_space(Some(300 << 10));
+    fill(&engine, &[7; 400]);
+    let before = contents(&engine);
+    machine.kill();
+    drop(engine);
+    machine.disk.set_space(Some(0));
+    let options = Options { access: icecore_engine::Access::ReadOnly, ..options() };
+    assert_eq!(contents(&machine.open(options)), before);
+}
+
+#[test]
+fn a_full_store_makes_room_for_itself_once_a_little_is_found_for_the_deletion() {
+    let machine = Machine::new(1);
+    let engine = machine.open(Options { reserve_bytes: 256 << 10, ..options() });
+    machine.disk.set_space(Some(1_000 << 10));
+    let written = fill(&engine, &[7; 400]);
+    assert!(written > 400, "{written}");
+    // Flush and compaction may use what commits must leave free.
+    engine.compact().unwrap();
+    assert_eq!(contents(&engine).len() as u32, written);
+    machine.disk.set_space(Some(1_100 << 10));
+    delete_range(&engine, "0", "1");
+    machine.disk.set_space(Some(1_000 << 10));
+    engine.compact().unwrap();
+    assert!(contents(&engine).is_empty());
+    assert!(fill(&engine, &[8; 400]) > written / 2);
+    assert_eq!(engine.stats().unwrap().poisoned, None);
+}
+
+#[test]
+fn threads_wait_out_a_full_disk() {
+    let machine = Machine::new(1);
+    let engine = machine.open(Options { workers: Workers::Threads, ..options() });
+    machine.disk.set_space(Some(400 << 10));
+    let written = fill(&engine, &[7; 400]);
+    let before = contents(&engine);
+    machine.disk.set_space(None);
+    // The workers try again by themselves; commits may be refused until they have.
+    let mut refused = 0;
+    while let Err(error) = try_set(&engine, "more", &[1; 2_000]) {
+        assert_eq!(error.kind(), ErrorKind::OutOfSpace, "{error:?}");
+        refused += 1;
+        assert!(refused < 1_000_000, "nobody tries again: {:?}", engine.stats());
+    }
+    assert_eq!(contents(&engine).len() as u32, written + 1);
+    assert_eq!(contents(&engine)[..before.len()], before);
+    engine.close().unwrap();
+}
+
+#[test]
+fn any_single_call_may_find_the_disk_full() {
+    let count = |machine: &Machine| machine.disk.calls();
+    let work = |engine: &Engine| -> Result<(), Error> {
+        for i in 0..40 {
+            try_set(engine, &format!("{i:02}"), &[7; 700])?;
+        }
+        engine.flush()?;
+        engine.compact()
+    };
+    let whole = Machine::new(1);
+    let engine = whole.open(options());
+    let first = count(&whole);
+    work(&engine).unwrap();
+    let last = count(&whole);
+    for call in first..last {
+        let machine = Machine::new(1);
+        let engine = machine.open(options());
+        machine.disk.fail_call(call, Failure::NoSpace);
+        if let Err(error) = work(&engine) {
+            let kinds = [
+                ErrorKind::OutOfSpace,
+                ErrorKind::OutcomeUnknown,
+                ErrorKind::Poisoned,
+                ErrorKind::Io,
+            ];
+            assert!(kinds.contains(&error.kind()), "call {call}: {error:?}");
+        }
+        assert!(contents(&engine).iter().all(|(_, value)| value == &[7; 700]));
+        drop(engine);
+        let engine = machine.open(options());
+        let seen = contents(&engine);
+        assert!(seen.iter().enumerate().all(|(i, (name, _))| *name == format!("{i:02}")));
+        assert_clean(&engine);
+        work(&engine).unwrap();
+    }
+}
+
+#[test]
+fn allocations_that_find_the_disk_full_never_poison() {
+    for after in 0..12 {
+        let machine = Machine::new(1);
+        let engine = machine.open(options());
+        let mut acknowledged = 0;
+        for i in 0..120_u32 {
+            if i % 10 == after % 10 {
+                machine.disk.fail_next(OpKind::Allocate, Failure::NoSpace, 1);
+                machine.disk.fail_next(OpKind::Create, Failure::NoSpace, 1);
+            }
+            match try_set(&engine, &format!("{i:03}"), &[7; 700]) {
+                Ok(_) => acknowledged += 1,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::OutOfSpace, "{error:?}"),
+            }
+        }
+        assert_eq!(contents(&engine).len(), acknowledged);
+        assert_eq!(engine.stats().unwrap().poisoned, None);
+    }
+}
