@@ -76,17 +76,47 @@ fn check_entries(engine: &Engine, report: &mut CheckReport) -> Result<(), Error>
     for item in engine.scan(&start, &end)? {
         let entry = item.map_err(Error::from).and_then(Entry::from_item);
         report.keys += 1;
-        match entry {
-            Ok(entry) => {
-                if let Err(malformed) = entry.key.parts() {
-                    report.problems.push(Error::bad_key(entry.key, malformed.offset));
-                }
-            }
-            Err(error) => report.problems.push(error),
-        }
+        let problem = entry.and_then(|entry| entry.key.parts()).err();
+        report.problems.extend(problem);
         if report.problems.len() >= PROBLEMS_MAX {
             break;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use icecore_engine::keyspace::DATA;
+    use icecore_engine::{Batch, Mutation, Options, Outcome};
+
+    use super::*;
+    use crate::{ErrorKind, key};
+
+    #[test]
+    fn entries_that_only_the_face_can_judge_are_judged() {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Engine::open_path(directory.path().join("store"), Options::default()).unwrap();
+        let (good, malformed) = (key!["good"], [DATA, 0x7f]);
+        let set = |key, value| {
+            let mutations = [Mutation::Set { key, value, expires_at: None }];
+            let outcome = engine.commit(Batch { checks: &[], mutations: &mutations }).unwrap();
+            assert!(matches!(outcome, Outcome::Committed(_)));
+        };
+        set(good.stored(), b"\x03bytes");
+        let report = check(&engine).unwrap();
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(report.keys, 1);
+
+        set(good.stored(), b"\x09unknown");
+        set(&malformed, b"\x03bytes");
+        let report = check(&engine).unwrap();
+        let kinds: Vec<ErrorKind> = report.problems.iter().map(Error::kind).collect();
+        let expected = [
+            ErrorKind::UnknownFormat,
+            ErrorKind::Corrupt { file: "malformed key \\x7f".into(), offset: 0 },
+        ];
+        assert_eq!(kinds, expected, "{report}");
+        assert_eq!(report.keys, 2);
+    }
 }

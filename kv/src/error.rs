@@ -6,6 +6,7 @@ use std::error;
 use std::fmt;
 
 use icecore_engine as engine;
+use icecore_model::Malformed;
 
 use crate::key::Key;
 use crate::value::BadValue;
@@ -33,7 +34,7 @@ enum Cause {
     /// A stored key is not one.
     Key {
         key: Key,
-        offset: u64,
+        malformed: Malformed,
     },
 }
 
@@ -88,8 +89,8 @@ impl Error {
         Error { cause: Cause::Value { key, bad } }
     }
 
-    pub(crate) fn bad_key(key: Key, offset: usize) -> Error {
-        Error { cause: Cause::Key { key, offset: offset as u64 } }
+    pub(crate) fn bad_key(key: Key, malformed: Malformed) -> Error {
+        Error { cause: Cause::Key { key, malformed } }
     }
 
     /// What the error asks of the caller.
@@ -101,8 +102,8 @@ impl Error {
             Cause::Value { key, bad: BadValue::Malformed(_) } => {
                 ErrorKind::Corrupt { file: format!("the value of {key}"), offset: 0 }
             }
-            Cause::Key { key, offset } => {
-                ErrorKind::Corrupt { file: key.to_string(), offset: *offset }
+            Cause::Key { key, malformed } => {
+                ErrorKind::Corrupt { file: key.to_string(), offset: malformed.offset as u64 }
             }
         }
     }
@@ -153,7 +154,7 @@ impl fmt::Display for Error {
                 write!(f, "{key} holds {bad}, which this version does not know")
             }
             Cause::Value { key, bad } => write!(f, "the value of {key} is damaged: {bad}"),
-            Cause::Key { key, offset } => write!(f, "a key is damaged at byte {offset}: {key}"),
+            Cause::Key { key, malformed } => write!(f, "{key}: expected {malformed}"),
         }
     }
 }

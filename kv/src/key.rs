@@ -10,9 +10,10 @@
 use std::fmt;
 
 use icecore_engine::keyspace::DATA;
-use icecore_model::Malformed;
 use icecore_model::int::Int;
 use icecore_model::key::{Part, decode, encode_part};
+
+use crate::error::Error;
 
 /// A key: one or more parts. Keys are ordered part by part; bytes come before strings, then
 /// integers, floats and booleans.
@@ -53,9 +54,10 @@ impl Key {
     /// The parts, taken apart again.
     ///
     /// # Errors
-    /// When the key was read from a store and is damaged in a way that no checksum has seen.
-    pub fn parts(&self) -> Result<Vec<Part>, Malformed> {
-        decode(self.encoded())
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) when the key was read from a store and is damaged in
+    /// a way that no checksum has seen.
+    pub fn parts(&self) -> Result<Vec<Part>, Error> {
+        decode(self.encoded()).map_err(|malformed| Error::bad_key(self.clone(), malformed))
     }
 
     /// The encoding: its bytes sort like the keys.
@@ -84,7 +86,7 @@ impl From<&Key> for Key {
 /// As a JavaScript program would write it; a damaged key as its bytes.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(parts) = self.parts() else {
+        let Ok(parts) = decode(self.encoded()) else {
             return write!(f, "malformed key {}", self.encoded().escape_ascii());
         };
         f.write_str("[")?;
