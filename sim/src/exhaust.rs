@@ -11,7 +11,7 @@ use icecore_disk::sim::{Crash, Failure, Rules, SimDisk};
 
 use crate::history::{Fate, Op, Revival};
 use crate::revive::NEVER;
-use crate::script::Script;
+use crate::script::{self, Script};
 use crate::search::guarded;
 use crate::totals::Totals;
 use crate::violation::{Violation, ensure};
@@ -231,28 +231,42 @@ fn arm(disk: &SimDisk, trouble: Trouble, call: u64) {
 /// # Errors
 /// The first invariant that does not hold.
 pub fn every_failing_recovery(script: &Script, trouble: Trouble) -> Result<Totals, Violation> {
-    let mut totals = Totals::default();
     let mut crashed = World::new(1, Rules::power_cut(), script.options.clone(), None);
     crashed.begin()?;
     for op in script.prelude.iter().chain(&script.ops) {
         crashed.perform_and_revive(op)?;
     }
     crashed.stop();
+    every_failing_opening(&crashed, trouble).map_err(|v| v.at(format!("after {}", script.name)))
+}
+
+/// Lets each call of the creation of a store fail in turn, as `trouble` says.
+///
+/// # Errors
+/// The first invariant that does not hold.
+pub fn every_failing_creation(trouble: Trouble) -> Result<Totals, Violation> {
+    let mut empty = World::new(1, Rules::power_cut(), script::quiet(), None);
+    empty.stop();
+    every_failing_opening(&empty, trouble).map_err(|v| v.at("creation"))
+}
+
+fn every_failing_opening(stopped: &World, trouble: Trouble) -> Result<Totals, Violation> {
+    let mut totals = Totals::default();
     for call in 0..OPERATIONS_MAX {
-        let place = || format!("{}, recovery with {trouble:?} at call {call}", script.name);
-        let run = guarded(|| recovery_failing_at(&crashed, trouble, call));
+        let place = || format!("opening with {trouble:?} at call {call}");
+        let run = guarded(|| opening_failing_at(stopped, trouble, call));
         let Some(run) = run.map_err(|v| v.at(place()))? else { return Ok(totals) };
         totals += run;
     }
-    Err(Violation::new(format!("the recovery of {} does not end", script.name)))
+    Err(Violation::new("the opening does not end"))
 }
 
-fn recovery_failing_at(
-    crashed: &World,
+fn opening_failing_at(
+    stopped: &World,
     trouble: Trouble,
     call: u64,
 ) -> Result<Option<Totals>, Violation> {
-    let mut world = crashed.fork(call);
+    let mut world = stopped.fork(call);
     world.disk = world.disk.reopen();
     world.settled = false;
     world.opening_fails = true;

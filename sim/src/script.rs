@@ -22,7 +22,7 @@ pub struct Script {
 }
 
 /// A small store in which nothing happens unless it is asked for.
-fn quiet() -> Options {
+pub(crate) fn quiet() -> Options {
     Options {
         workers: Workers::Manual,
         memtable_bytes: 64 << 10,

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Args;
-use icecore_sim::exhaust::{TROUBLES, every_crash, every_failing_recovery, every_failure};
+use icecore_sim::exhaust::{TROUBLES, every_crash, every_failing_creation, every_failing_recovery, every_failure};
 use icecore_sim::script::{self, Script};
 use icecore_sim::{Totals, Violation, run_seed};
 
@@ -47,7 +47,9 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     match arguments.seed {
         Some(seed) => replay(seed, arguments.trace),
         None if arguments.exhaustive => scripts(arguments, "crashes", every_crash),
-        None if arguments.failures => scripts(arguments, "failures", every_trouble),
+        None if arguments.failures => {
+            failing_creations() & scripts(arguments, "failures", every_trouble)
+        }
         None => search(arguments),
     }
 }
@@ -59,6 +61,11 @@ fn every_trouble(script: &Script) -> Result<Totals, Violation> {
         totals += every_failing_recovery(script, trouble)?;
     }
     Ok(totals)
+}
+
+fn failing_creations() -> bool {
+    let created = TROUBLES.into_iter().try_for_each(|t| every_failing_creation(t).map(drop));
+    created.inspect_err(|violation| println!("{violation}")).is_ok()
 }
 
 /// Examines all scripts, on several threads.
