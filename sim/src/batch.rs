@@ -75,10 +75,9 @@ fn update(rule: u8) -> Box<Update> {
             expires_at: c.expires_at.map(Timestamp::ms),
         });
         match rewrite(rule, current.as_ref()) {
-            Rewritten::Set(value) => Ok(Updated::Set {
-                expires_at: moment(&value),
-                value: value.bytes,
-            }),
+            Rewritten::Set(value) => {
+                Ok(Updated::Set { expires_at: moment(&value), value: value.bytes })
+            }
             Rewritten::Delete => Ok(Updated::Delete),
             Rewritten::Keep => Ok(Updated::Keep),
             Rewritten::Refuse => Err(Error::TypeMismatch { what: "refused".to_owned() }),

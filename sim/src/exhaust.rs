@@ -277,9 +277,9 @@ fn opening_failing_at(
         world.disk.disarm();
     }
     let engine = world.admit(opened)?.ok_or_else(|| Violation::new("the machine stopped"))?;
-    world.opening_fails = false;
     world.totals.recoveries += 1;
     world.audit(engine)?;
+    world.opening_fails = false;
     world.finish()?;
     Ok(struck.then_some(world.totals))
 }

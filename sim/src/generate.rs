@@ -221,7 +221,8 @@ impl Generator {
 
     fn opening_failure(&self) -> Option<(u64, Failure)> {
         let armed = self.dice.one_in(4);
-        let failure = (self.dice.below(60) as u64, self.dice.pick(&[Failure::Io, Failure::NoSpace]));
+        let failure =
+            (self.dice.below(60) as u64, self.dice.pick(&[Failure::Io, Failure::NoSpace]));
         armed.then_some(failure)
     }
 

@@ -219,17 +219,20 @@ impl Model {
 
     /// What the sweeper does at `now` if readers see up to `visible`: commits that at `stamp`.
     pub fn sweep(&mut self, stamp: u64, visible: u64, now: u64) -> Result<(), Violation> {
-        let due: Vec<Vec<u8>> = (self.keys.range(vec![EXPIRY]..vec![EXPIRY + 1]))
+        let mut due: Vec<Vec<u8>> = (self.keys.range(vec![EXPIRY]..vec![EXPIRY + 1]))
             .filter(|(index, versions)| {
                 moment_of(index) <= now && seen(versions, visible, now, None).is_some()
             })
             .map(|(index, _)| index.clone())
-            .take(SWEEP_ENTRIES_MAX)
+            .take(SWEEP_ENTRIES_MAX + 1)
             .collect();
+        let more = due.len() > SWEEP_ENTRIES_MAX;
+        due.truncate(SWEEP_ENTRIES_MAX);
         let Some(last) = due.last() else {
             return Err(Violation::new("the sweeper committed although nothing was due"));
         };
-        let moment = moment_of(last);
+        // Of a full batch, only the moments before the last one are done with.
+        let moment = moment_of(last) - u64::from(more);
         let mut effects = Effects::default();
         for index in &due {
             let key = &index[9..];
@@ -240,10 +243,13 @@ impl Model {
             }
             effects.points.insert(index.clone(), None);
         }
-        let note = Value { bytes: moment.to_le_bytes().to_vec(), expires_at: None };
-        effects.points.insert(WATERMARK_KEY.to_vec(), Some(note));
+        // The mark never goes back, though the clock may have.
+        if self.marks.last().is_none_or(|old| moment > old.moment) {
+            let note = Value { bytes: moment.to_le_bytes().to_vec(), expires_at: None };
+            effects.points.insert(WATERMARK_KEY.to_vec(), Some(note));
+            self.marks.push(Mark { moment, stamp });
+        }
         self.apply(effects, stamp, false);
-        self.marks.push(Mark { moment, stamp });
         Ok(())
     }
 }

@@ -152,6 +152,8 @@ impl World {
             Poll::Ready(Err(error)) => error.kind() == ErrorKind::OutcomeUnknown,
             Poll::Ready(Ok(_)) => false,
         };
+        let shown = self.shown;
+        ensure(!appended || stamp > shown, || format!("{stamp} comes again, {shown} was shown"))?;
         let fruitless = match resolved {
             Ok(effects) if appended => {
                 self.model.apply(effects, stamp, durability == Durability::Sync);

@@ -55,9 +55,8 @@ pub fn run_seed(seed: u64, bug: Option<DiskBug>, keep_lines: bool) -> Finished {
 
 /// Runs `run`; a panic in it is a violation, too.
 pub fn guarded<T>(run: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        Err(Violation::new(format!("a panic: {}", message(&*panic))))
-    })
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|panic| Err(Violation::new(format!("a panic: {}", message(&*panic)))))
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -52,6 +52,8 @@ totals! {
     recoveries_with_loss,
     /// Orderly openings.
     reopenings,
+    /// Openings for reading alone, because the disk was full.
+    full_openings,
     /// Calls that failed for an armed error or want of space.
     refused,
     /// Memtables that were flushed.

@@ -42,13 +42,16 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
 }
 
 #[cfg(feature = "planted")]
-fn hunt(
-    arguments: &Arguments,
-    name: &str,
-    bug: Option<icecore_sim::mutant_disk::DiskBug>,
-) -> bool {
+fn hunt(arguments: &Arguments, name: &str, bug: Option<icecore_sim::mutant_disk::DiskBug>) -> bool {
     let Arguments { seeds, threads, .. } = *arguments;
-    let search = crate::search::Search { start: 0, seeds, threads, keep_going: false, bug };
+    let search = crate::search::Search {
+        start: 0,
+        seeds,
+        threads,
+        keep_going: false,
+        verbose: false,
+        bug,
+    };
     let found = search.run();
     match found.failures.first() {
         Some((seed, violation)) => {

@@ -17,6 +17,8 @@ pub(crate) struct Search {
     pub(crate) threads: usize,
     /// Goes on after a failure.
     pub(crate) keep_going: bool,
+    /// Prints failures as they are found.
+    pub(crate) verbose: bool,
     /// What is wrong with the disk.
     pub(crate) bug: Option<DiskBug>,
 }
@@ -47,6 +49,9 @@ impl Search {
                 let finished = run_seed(seed, self.bug, false);
                 mine.totals += finished.totals;
                 if let Some(violation) = finished.violation {
+                    if self.verbose {
+                        println!("seed {seed}: {violation}\n  cargo xtask sim --trace --seed {seed}");
+                    }
                     mine.failures.push((seed, violation));
                     if !self.keep_going {
                         end.fetch_min(seed, Ordering::Relaxed);

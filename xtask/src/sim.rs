@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Args;
-use icecore_sim::exhaust::{TROUBLES, every_crash, every_failing_creation, every_failing_recovery, every_failure};
+use icecore_sim::exhaust::{
+    TROUBLES, every_crash, every_failing_creation, every_failing_recovery, every_failure,
+};
 use icecore_sim::script::{self, Script};
 use icecore_sim::{Totals, Violation, run_seed};
 
@@ -120,10 +122,7 @@ fn replay(seed: u64, trace: bool) -> bool {
 
 fn search(arguments: &Arguments) -> bool {
     let Arguments { start, seeds, threads, keep_going, .. } = *arguments;
-    let found = Search { start, seeds, threads, keep_going, bug: None }.run();
-    for (seed, violation) in &found.failures {
-        println!("seed {seed}: {violation}\n  cargo xtask sim --trace --seed {seed}");
-    }
+    let found = Search { start, seeds, threads, keep_going, verbose: true, bug: None }.run();
     println!("{}", found.totals);
     found.failures.is_empty()
 }
