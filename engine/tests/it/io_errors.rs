@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use icecore_disk::fault::{Operation, Reach};
 use icecore_disk::sim::{Crash, Failure, OpKind, Rules};
-use icecore_disk::{Fault, FaultDisk, Faults};
+use icecore_disk::{Fault, FaultDisk, Faults, Name};
 use icecore_engine::keyspace::DATA;
 use icecore_engine::{
     Batch, Durability, Engine, Environment, Error, ErrorKind, LogOptions, Mutation, Options,
+    Workers,
 };
 
 use crate::support::{Machine, assert_clean, contents, key, set, small, try_set};
@@ -235,6 +236,49 @@ fn a_failed_log_write_poisons_and_leaves_reads_alone() {
     let names = crate::support::names(&engine);
     assert!(names == ["before"] || names == ["before", "in flight"], "{names:?}");
     set(&engine, "after", b"v");
+}
+
+#[test]
+fn of_many_commits_in_flight_each_is_told_that_the_log_has_failed() {
+    for after in 0..12 {
+        let machine = Machine::new(after);
+        let faults = Faults::new();
+        let disk = Arc::new(FaultDisk::new(machine.disk.clone(), faults.clone()));
+        let options = Options { workers: Workers::Threads, ..options() };
+        let engine = Engine::open(machine.env_on(disk), options.clone()).unwrap();
+        let operation = [Operation::Complete, Operation::Sync][after as usize % 2];
+        faults.inject(Fault::code(EIO).on(operation).named(is_log).after(after * 3).for_ever());
+        let acknowledged: Vec<String> = std::thread::scope(|scope| {
+            let write = |writer| {
+                let engine = &engine;
+                scope.spawn(move || {
+                    let names = (0..2_000).map(|i| format!("{writer} {i:04}"));
+                    let failed = |error: Error| {
+                        // The first to need another segment is told of the failure itself.
+                        let kinds = [ErrorKind::OutcomeUnknown, ErrorKind::Poisoned, ErrorKind::Io];
+                        assert!(kinds.contains(&error.kind()), "{error:?}");
+                    };
+                    names
+                        .take_while(|name| try_set(engine, name, b"v").map_err(failed).is_ok())
+                        .collect::<Vec<_>>()
+                })
+            };
+            let writers: Vec<_> = (0..4).map(write).collect();
+            writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+        });
+        let later = try_set(&engine, "later", b"v").unwrap_err();
+        assert!([ErrorKind::Poisoned, ErrorKind::Io].contains(&later.kind()), "{later:?}");
+        let visible = crate::support::names(&engine);
+        assert!(acknowledged.iter().all(|name| visible.contains(name)));
+        drop(engine);
+        let there = crate::support::names(&machine.open(options));
+        assert!(visible.iter().all(|name| there.contains(name)), "what was seen stays");
+        assert!(there.len() <= acknowledged.len() + 4, "at most one in flight for each writer");
+    }
+}
+
+fn is_log(name: Name) -> bool {
+    matches!(name, Name::Wal(_))
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod io_errors;
 mod million;
 mod model;
 mod ranges;
+mod snapshots;
 mod store;
 mod support;
 mod threads;

@@ -8,8 +8,8 @@ use std::ops::Bound;
 
 use icecore_engine::keyspace::DATA;
 use icecore_engine::{
-    Batch, Check, Compression, Current, Durability, Engine, Error, LogOptions, Mutation, Options,
-    Outcome, ReadMode, Scan, Snapshot, TableOptions, Updated, Workers,
+    Access, Batch, Check, Compression, Current, Durability, Engine, Error, LogOptions, Mutation,
+    Options, Outcome, ReadMode, Scan, Snapshot, TableOptions, Updated, Workers,
 };
 use icecore_model::{Versionstamp, key::append_versionstamp};
 use proptest::prelude::*;
@@ -156,6 +156,12 @@ impl Pair {
             Step::Kill { options } => {
                 self.snapshots.clear();
                 self.machine.kill();
+                let before = self.machine.disk.snapshot_files();
+                let reader = Options { access: Access::ReadOnly, ..options.clone() };
+                let scan = self.machine.open(reader).scan(&[DATA], &[DATA + 1]).unwrap();
+                let all = expected(&self.map, self.now_ms, &[DATA], &[DATA + 1]);
+                prop_assert_eq!(walk(scan, 0), all);
+                prop_assert!(self.machine.disk.snapshot_files() == before);
                 self.engine = self.machine.open(options.clone());
             }
         }
@@ -452,7 +458,7 @@ proptest! {
     fn a_store_answers_as_a_map_would(
         options in options(),
         seed in any::<u64>(),
-        history in prop::collection::vec(step(), 1..250),
+        history in prop::collection::vec(step(), 1..500),
     ) {
         let mut pair = Pair::new(seed, options.clone());
         for (number, step) in history.iter().enumerate() {

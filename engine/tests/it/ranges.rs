@@ -36,10 +36,14 @@ fn rest() -> Vec<u32> {
 }
 
 /// The ways in which what was written so far can lie below the deletion.
-const PLACES: [fn(&Engine); 5] = [
+const PLACES: [fn(&Engine); 6] = [
     |_| (),
     |engine| engine.flush().unwrap(),
     |engine| engine.compact().unwrap(),
+    |engine| {
+        fill(engine, &[9; 900]);
+        assert!(engine.stats().unwrap().frozen_memtables > 0);
+    },
     |engine| {
         engine.compact().unwrap();
         fill(engine, b"2");

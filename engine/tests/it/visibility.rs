@@ -243,6 +243,24 @@ fn a_dropped_future_does_not_take_its_commit_back() {
 }
 
 #[test]
+fn an_asynchronous_commit_is_told_although_the_store_was_closed_meanwhile() {
+    for workers in [Workers::Threads, Workers::Manual] {
+        for orderly in [true, false] {
+            let machine = Machine::new(1);
+            let engine = machine.open(Options { workers, ..small() });
+            let futures: Vec<_> =
+                (0..20).map(|i| set_later(&engine, i, Durability::Sync)).collect();
+            if orderly {
+                engine.close().unwrap();
+            }
+            drop(engine);
+            futures.into_iter().for_each(|future| drop(committed(block_on(future))));
+            assert_eq!(contents(&machine.open(small())).len(), 20);
+        }
+    }
+}
+
+#[test]
 fn an_asynchronous_commit_tells_of_failed_checks_and_errors() {
     let engine = Machine::new(1).open(threaded());
     set(&engine, "a", b"1");
@@ -254,6 +272,27 @@ fn an_asynchronous_commit_tells_of_failed_checks_and_errors() {
     let wrong = Batch { checks: &[], mutations: &mutations };
     let error = block_on(engine.commit_async(wrong, Durability::Sync)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn a_panic_in_an_update_leaves_no_trace_and_the_store_goes_on() {
+    let machine = Machine::new(1);
+    let engine = machine.open(threaded());
+    let before = set(&engine, "a", b"1");
+    let (a, b) = (key("a"), key("b"));
+    let update: &icecore_engine::UpdateFn<'_> = &|_| panic!("this panic is part of the test");
+    let mutations = [
+        Mutation::Set { key: &a, value: b"2", expires_at: None },
+        Mutation::Update { key: &b, update },
+    ];
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        engine.commit(Batch { checks: &[], mutations: &mutations })
+    }));
+    assert!(panicked.is_err());
+    assert_eq!((get(&engine, "a").unwrap(), engine.visible()), (b"1".to_vec(), before));
+    set(&engine, "b", b"3");
+    drop(engine);
+    assert_eq!(contents(&machine.open(small())).len(), 2);
 }
 
 #[test]
