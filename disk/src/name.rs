@@ -23,11 +23,14 @@ pub enum Name {
 
 const DIGITS: usize = 10;
 
+/// No file has a larger number, so that counting on from what a directory holds never overflows.
+pub const NUMBER_MAX: u64 = u64::MAX / 2;
+
 impl Name {
     /// Parses the name of a file; `None` when the store has no file of such a name.
     ///
     /// A number has exactly ten digits, or more without a leading zero, so that every name has one
-    /// spelling.
+    /// spelling; it is at most [`NUMBER_MAX`].
     pub fn parse(text: &str) -> Option<Name> {
         match text {
             "LOCK" => return Some(Name::Lock),
@@ -41,7 +44,7 @@ impl Name {
         if digits.len() > DIGITS && digits.starts_with('0') {
             return None;
         }
-        let number = digits.parse().ok()?;
+        let number = digits.parse().ok().filter(|number| *number <= NUMBER_MAX)?;
         match kind {
             "manifest" => Some(Name::Manifest(number)),
             "wal" => Some(Name::Wal(number)),
@@ -71,7 +74,7 @@ mod tests {
 
     #[test]
     fn every_name_parses_back_to_itself() {
-        let numbers = [0, 7, 9_999_999_999, 10_000_000_000, u64::MAX];
+        let numbers = [0, 7, 9_999_999_999, 10_000_000_000, NUMBER_MAX];
         let numbered = [Name::Manifest, Name::Wal, Name::Table, Name::Temp];
         for name in numbers
             .iter()
@@ -93,6 +96,7 @@ mod tests {
             "0000000007.sst",
             "0000000007.wal.bak",
             "99999999999999999999.wal",
+            "9223372036854775808.wal",
             "../0000000007.wal",
             "0000000007",
         ] {

@@ -50,6 +50,9 @@ impl Core {
                 Ok(Outcome::Committed(stamp))
             }
             Submitted::CheckFailed { indexes, seen } => {
+                if planted(Planted::FailureToldEarly) {
+                    return Ok(Outcome::CheckFailed { indexes });
+                }
                 self.log()?.wait(seen)?;
                 Ok(Outcome::CheckFailed { indexes })
             }
@@ -65,19 +68,18 @@ impl Core {
         self.validate(batch)?;
         self.keep_pace()?;
         let mut writer = self.lock_writer()?;
-        let writer = writer.as_mut().ok_or(Error::ReadOnly)?;
+        let writer = writer.as_mut().ok_or_else(|| self.why_not_writable())?;
         let now_ms = self.now_ms();
         if let Some(failed) = self.failed_checks(batch.checks, writer.last, now_ms)? {
             return Ok(failed);
         }
-        let deletes = |m: &Mutation<'_>| {
-            matches!(m, Mutation::Delete { .. } | Mutation::DeleteRange { .. })
-        };
-        writer.deletions |= batch.mutations.iter().any(deletes);
+        let deletes =
+            |m: &Mutation<'_>| matches!(m, Mutation::Delete { .. } | Mutation::DeleteRange { .. });
         let base = NewestState { core: self, now_ms };
         let stamp = self.append(writer, durability, now_ms, &mut |_, stamp, effects| {
             resolve::resolve(batch.mutations, stamp, &base, effects)
         })?;
+        writer.deletions |= batch.mutations.iter().any(deletes);
         Ok(Submitted::Appended(stamp))
     }
 
@@ -89,10 +91,11 @@ impl Core {
     ) -> Result<Versionstamp, Error> {
         let stamp = {
             let mut writer = self.lock_writer()?;
-            let writer = writer.as_mut().ok_or(Error::ReadOnly)?;
+            let writer = writer.as_mut().ok_or_else(|| self.why_not_writable())?;
             let now_ms = self.now_ms();
+            let stamp = self.append(writer, durability, now_ms, fill)?;
             writer.deletions = true;
-            self.append(writer, durability, now_ms, fill)?
+            stamp
         };
         self.log()?.wait(stamp).map_err(outcome_unknown)?;
         Ok(stamp)
@@ -141,14 +144,15 @@ impl Core {
         Ok(stamp)
     }
 
-    /// Makes room in the log. A failure that is not want of space leaves the log unusable.
+    /// Makes room in the log.
     fn reserve(&self, bytes: usize) -> Result<(), Error> {
         let log = self.log()?;
         match log.reserve(bytes).map_err(Error::from) {
             Ok(()) => Ok(()),
-            Err(error @ (Error::OutOfSpace { .. } | Error::LimitExceeded { .. })) => Err(error),
             Err(error) => {
-                self.poison(&error);
+                if log.is_poisoned() {
+                    self.poison(&error);
+                }
                 Err(error)
             }
         }
@@ -235,16 +239,6 @@ impl Core {
             Err(Error::invalid("a range to delete must stay in one keyspace"))
         }
     }
-
-    /// Refuses every further commit; reads go on.
-    pub(crate) fn poison(&self, cause: &Error) {
-        let mut state = self.state.lock();
-        state.poisoned.get_or_insert_with(|| cause.to_string());
-        if let Some(log) = &self.log {
-            log.poison();
-        }
-        self.state.announce(&mut state);
-    }
 }
 
 /// A frame's header and, for a durable commit, the padding of its block.
@@ -290,7 +284,8 @@ impl Base for NewestState<'_> {
             .filter(|f| !core.has_expired(f.stamp(), f.expires_at(), || self.now_ms));
         match found {
             Some(found) => {
-                see(Some(Current { value: found.value(), expires_at: found.expires_at() }))
+                see(Some(Current { value: found.value(), expires_at: found.expires_at() }))?;
+                found.check()
             }
             None => see(None),
         }

@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::expiry::Watermark;
 use crate::levels::{Levels, TableAccess, TableHandle};
 use crate::manifest::{Catalog, Edit, Manifest};
-use crate::options::Options;
+use crate::options::{Access, Options};
 use crate::stats::Counters;
 use crate::view::View;
 
@@ -189,6 +189,14 @@ impl State {
         number
     }
 
+    /// Notes that tables were written and not installed. If the store is poisoned, an edit that
+    /// lists them may be on the disk: then they stay until the store is opened.
+    pub(crate) fn abandon(&mut self, tables: impl IntoIterator<Item = u64>) {
+        if self.poisoned.is_none() {
+            self.garbage.extend(tables.into_iter().map(Name::Table));
+        }
+    }
+
     /// Notes that `handles` left the catalog; their files go when the last reader is done.
     pub(crate) fn retire(&mut self, handles: impl IntoIterator<Item = Arc<TableHandle>>) {
         self.obsolete.extend(handles);
@@ -197,7 +205,16 @@ impl State {
 
 impl Core {
     pub(crate) fn log(&self) -> Result<&Log, Error> {
-        self.log.as_ref().ok_or(Error::ReadOnly)
+        self.log.as_ref().ok_or_else(|| self.why_not_writable())
+    }
+
+    /// Why there is no log: the store was to be read only, or the disk was too full to open it for
+    /// writing.
+    pub(crate) fn why_not_writable(&self) -> Error {
+        match self.options.access {
+            Access::ReadOnly => Error::ReadOnly,
+            Access::ReadWrite => Error::OutOfSpace { action: "recover the store for writing" },
+        }
     }
 
     /// The newest stamp that readers may see.
@@ -260,48 +277,57 @@ impl Core {
         edit: Edit,
         frozen: Vec<Arc<Memtable>>,
     ) -> Result<(), Error> {
-        self.edit(state, edit)?;
+        state.edit(edit)?;
+        self.roll_manifest(state);
         let levels = Arc::new(Levels::from_catalog(&state.catalog, &state.view.levels));
         let live = Arc::clone(&state.view.live);
         self.publish(state, View { live, frozen, levels });
         Ok(())
     }
 
-    /// Carries out `edit`; a failure that leaves its outcome open poisons the log, too.
-    pub(crate) fn edit(&self, state: &mut State, edit: Edit) -> Result<(), Error> {
-        let edited = state.edit(edit).and_then(|()| self.roll_manifest(state));
-        if state.poisoned.is_some()
-            && let Some(log) = &self.log
-        {
-            log.poison();
-            self.state.announce(state);
-        }
-        edited
-    }
-
-    /// Replaces a manifest that has grown long by a fresh one. Without room for it, the long one
-    /// stays in use.
-    fn roll_manifest(&self, state: &mut State) -> Result<(), Error> {
+    /// Replaces a manifest that has grown long by a fresh one. When that fails, the long one stays
+    /// in use, and it is tried again after the next edit; only a failed switch poisons the store,
+    /// as it leaves open which of them counts.
+    fn roll_manifest(&self, state: &mut State) {
         let Some(old) = state.manifest.as_ref().filter(|manifest| manifest.wants_roll()) else {
-            return Ok(());
+            return;
         };
         let (old, number) = (old.number(), state.next_manifest);
         state.next_manifest += 1;
         let (disk, random) = (&*self.env.disk, &*self.env.random);
-        let manifest = match Manifest::prepare(disk, random, number, &state.catalog) {
-            Ok(manifest) => manifest,
-            Err(error) => {
+        match Manifest::prepare(disk, random, number, &state.catalog) {
+            Err(_) => {
+                self.counters.roll_failed();
                 state.garbage.extend([Name::Manifest(number), Name::Temp(number)]);
-                let is_full = matches!(error, Error::OutOfSpace { .. });
-                return if is_full { Ok(()) } else { Err(error) };
             }
-        };
-        if let Err(error) = manifest.switch(disk) {
-            state.poisoned = Some(error.to_string());
-            return Err(error);
+            Ok(manifest) => match manifest.switch(disk) {
+                Err(error) => state.poisoned = Some(error.to_string()),
+                Ok(()) => {
+                    state.manifest = Some(manifest);
+                    state.garbage.push(Name::Manifest(old));
+                }
+            },
         }
-        state.manifest = Some(manifest);
-        state.garbage.push(Name::Manifest(old));
-        Ok(())
+    }
+
+    /// Refuses every further commit; reads go on.
+    pub(crate) fn poison(&self, cause: &Error) {
+        let mut state = self.state.lock();
+        state.poisoned.get_or_insert_with(|| cause.to_string());
+        self.state.announce(&mut state);
+        drop(state);
+        self.settle_poison();
+    }
+
+    /// Lets a store that was poisoned by its manifest poison its log, too. The caller holds no
+    /// lock: this wakes whoever waits for a commit.
+    pub(crate) fn settle_poison(&self) {
+        let poisoned = self.state.lock().poisoned.is_some();
+        if let Some(log) = &self.log
+            && poisoned
+            && !log.is_poisoned()
+        {
+            log.poison();
+        }
     }
 }

@@ -75,6 +75,10 @@ impl Shared {
         if let Some(threads) = &self.threads {
             threads.join();
         }
+        // A flush or a compaction that a caller runs is waited for; none begins after this. The
+        // locks are kept until the directory is somebody else's.
+        let _maintenance = lock(&core.maintenance);
+        let _compacting = lock(&core.compacting);
         let noted = stopped.and_then(|()| core.note_clean_end(last));
         // The lock goes in any case: the process may want to open the store again.
         *lock(&core.lock) = None;
@@ -120,6 +124,7 @@ impl Engine {
     pub fn open(env: Environment, options: Options) -> Result<Engine, Error> {
         let threads = options.workers == Workers::Threads && options.access == Access::ReadWrite;
         let core = Arc::new(open::open(env, options)?);
+        let threads = threads && core.log.is_some();
         let threads = threads.then(|| Threads::start(&core)).transpose()?;
         Ok(Engine { shared: Arc::new(Shared { core, threads }) })
     }
@@ -334,7 +339,7 @@ impl Core {
     fn note_clean_end(&self, last: Option<Versionstamp>) -> Result<(), Error> {
         let Some(last) = last else { return Ok(()) };
         let mut state = self.state.lock();
-        self.edit(&mut state, Edit { ceiling: Some(last), closed: true, ..Edit::default() })
+        state.edit(Edit { ceiling: Some(last), closed: true, ..Edit::default() })
     }
 }
 

@@ -27,6 +27,9 @@ pub(crate) struct Watermark {
 /// Entries swept by one commit: enough to be cheap, few enough not to hold up other commits.
 const SWEEP_ENTRIES_MAX: usize = 256;
 
+/// Tags and lengths of the two effects that end an entry, and a share of the watermark's.
+const EFFECT_OVERHEAD: usize = 32;
+
 impl Watermark {
     pub(crate) fn covers(&self, stamp: Versionstamp, moment: Timestamp) -> bool {
         stamp <= self.stamp && moment <= self.moment
@@ -45,15 +48,25 @@ impl Watermark {
     }
 }
 
+/// Entries of the expiry index that are due.
+struct Due {
+    /// Their keys and moments, oldest first.
+    entries: Vec<(Vec<u8>, Timestamp)>,
+    /// There may be others, of the last moment, too.
+    more: bool,
+}
+
 impl Core {
     /// Deletes one batch of what has expired. Says whether there was anything.
     pub(crate) fn sweep(&self) -> Result<bool, Error> {
         let now_ms = self.now_ms();
-        let due = self.due(now_ms)?;
+        let Due { entries: due, more } = self.due(now_ms)?;
         let Some((_, last)) = due.last() else { return Ok(false) };
         // A full batch may end among entries of one moment: only those before it are done with.
-        let is_full = due.len() == SWEEP_ENTRIES_MAX;
-        let done = if is_full { Timestamp::from_ms(last.ms() - 1) } else { Some(*last) };
+        let done = if more { Timestamp::from_ms(last.ms() - 1) } else { Some(*last) };
+        // A mark never goes back: after the clock did, what lies below the old mark is still hidden
+        // by it, and what is swept here is deleted in any case.
+        let done = done.filter(|moment| self.watermark().is_none_or(|old| *moment > old.moment));
         let durability = Durability::Buffered;
         let stamp = self.commit_effects(durability, &mut |core, _stamp, effects| {
             for (index, expired) in &due {
@@ -73,22 +86,30 @@ impl Core {
         Ok(true)
     }
 
-    /// The entries of the expiry index that are due, oldest first, each with its moment.
-    fn due(&self, now_ms: u64) -> Result<Vec<(Vec<u8>, Timestamp)>, Error> {
+    /// The entries of the expiry index that are due, oldest first, each with its moment: as many as
+    /// one commit takes, and whether there may be more.
+    fn due(&self, now_ms: u64) -> Result<Due, Error> {
         let start = [keyspace::EXPIRY];
         let end = match now_ms.checked_add(1).and_then(Timestamp::from_ms) {
             Some(after) => keyspace::expiry_key(after, &[]),
             None => vec![keyspace::EXPIRY + 1],
         };
         let mut due = Vec::new();
-        for item in Scan::new(self.picture(None), &start, &end).take(SWEEP_ENTRIES_MAX) {
+        let mut bytes = 0;
+        for item in Scan::new(self.picture(None), &start, &end) {
             let item = item?;
             let (moment, _) = keyspace::parse_expiry_key(item.key()).ok_or_else(|| {
                 Error::corrupt("the expiry index", 0, "a key that is not of the index's form")
             })?;
-            due.push((item.key().to_vec(), moment));
+            // The entry and its companion, both with their lengths.
+            bytes += 2 * item.key().len() + EFFECT_OVERHEAD;
+            let is_full = due.len() == SWEEP_ENTRIES_MAX || bytes > self.options.commit_bytes_max;
+            if is_full && !due.is_empty() {
+                return Ok(Due { entries: due, more: true });
+            }
+            due.push((item.into_key(), moment));
         }
-        Ok(due)
+        Ok(Due { entries: due, more: false })
     }
 
     /// The effects that end one entry: the companion in the index goes in any case, the entry
@@ -97,7 +118,9 @@ impl Core {
         let (_, key) = keyspace::parse_expiry_key(index).expect("due keys parse");
         let pinned = self.published.pin(|| self.visible());
         let found = pinned.get(key, Versionstamp::MAX, &self.access)?;
-        if found.is_some_and(|found| found.expires_at() == Some(moment)) {
+        let is_same = found.as_ref().is_some_and(|found| found.expires_at() == Some(moment));
+        found.map_or(Ok(()), |found| found.check())?;
+        if is_same {
             Effect::Point { key, change: Change::Delete }.encode(effects);
         }
         Effect::Point { key: index, change: Change::Delete }.encode(effects);

@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use icecore_disk::Name;
 use icecore_memtable::Memtable;
 use icecore_model::{Planted, Versionstamp, planted};
 use icecore_sstable::{TableId, TableSummary};
@@ -21,11 +20,16 @@ use crate::merge::MergeVersions;
 use crate::source::Versions;
 use crate::view::View;
 
+/// Range tombstones in one memtable. Looking one up costs time and memory that grow with the square
+/// of their number; when they are flushed, those that hide one another become one.
+const RANGE_TOMBSTONES_MAX: usize = 256;
+
 impl Core {
     /// Whether the live memtable, or the log behind it, is as large as it should become.
     pub(crate) fn is_full(&self, writer: &Writer) -> bool {
         writer.inserter.memtable().memory_bytes() >= self.options.memtable_bytes
             || writer.log_bytes >= self.options.log_bytes_max
+            || writer.inserter.memtable().range_tombstones() >= RANGE_TOMBSTONES_MAX
     }
 
     /// Puts a new memtable in the place of the live one. The view with the new memtable is
@@ -54,6 +58,7 @@ impl Core {
         if let Some(writer) = writer.as_mut()
             && writer.deletions
             && writer.last == last
+            && !writer.inserter.memtable().is_empty()
         {
             self.freeze(writer);
         }
@@ -62,7 +67,7 @@ impl Core {
     /// Freezes the live memtable if it holds anything.
     pub(crate) fn freeze_live(&self) -> Result<(), Error> {
         let mut writer = lock(&self.writer);
-        let writer = writer.as_mut().ok_or(Error::ReadOnly)?;
+        let writer = writer.as_mut().ok_or_else(|| self.why_not_writable())?;
         if !writer.inserter.memtable().is_empty() {
             self.freeze(writer);
         }
@@ -72,13 +77,18 @@ impl Core {
     /// Flushes the oldest frozen memtable. Says whether there was one. The caller holds
     /// `maintenance`.
     pub(crate) fn flush_oldest(&self) -> Result<bool, Error> {
-        let Some(memtable) = self.state.lock().view.frozen.last().cloned() else {
-            return Ok(false);
+        let memtable = {
+            let state = self.state.lock();
+            let Some(memtable) = state.view.frozen.last() else { return Ok(false) };
+            state.check_poison()?;
+            Arc::clone(memtable)
         };
         let flushed = self.flush_memtable(&memtable);
         let mut state = self.state.lock();
         state.flush_failure = flushed.as_ref().err().cloned();
         self.state.announce(&mut state);
+        drop(state);
+        self.settle_poison();
         flushed.map(|()| true)
     }
 
@@ -89,11 +99,30 @@ impl Core {
             log.sync()?;
         }
         let outputs = self.write_level0(memtable)?;
-        self.env.disk.sync_dir().map_err(|e| Error::io(self.env.disk.label(), "sync", e))?;
         let segments = log.obsolete(last);
         if planted(Planted::SegmentsDiscardedEarly) {
             log.discard(&segments)?;
         }
+        self.install_flushed(memtable, &outputs, last, &segments).inspect_err(|_| {
+            self.state.lock().abandon(outputs.iter().map(|table| table.number));
+        })?;
+        self.counters.flushed(&outputs);
+        if log.discard(&segments).is_err() {
+            // The flush itself is done. What is left of the segments goes when the store is opened.
+            self.counters.garbage_failed();
+        }
+        Ok(())
+    }
+
+    /// Exchanges `memtable` for the tables that it was written into.
+    fn install_flushed(
+        &self,
+        memtable: &Arc<Memtable>,
+        outputs: &[TableSummary],
+        last: Versionstamp,
+        segments: &[u32],
+    ) -> Result<(), Error> {
+        self.env.disk.sync_dir().map_err(|e| Error::io(self.env.disk.label(), "sync", e))?;
         let edit = Edit {
             added: outputs.iter().map(|table| (0, table.clone())).collect(),
             flushed: Some(last),
@@ -104,11 +133,7 @@ impl Core {
         let mut frozen = state.view.frozen.clone();
         let oldest = frozen.pop().expect("the memtable that was flushed is still there");
         assert!(Arc::ptr_eq(&oldest, memtable), "one thread at a time flushes");
-        self.install(&mut state, edit, frozen)?;
-        drop(state);
-        self.counters.flushed(&outputs);
-        log.discard(&segments)?;
-        Ok(())
+        self.install(&mut state, edit, frozen)
     }
 
     /// Writes what is needed of `memtable` into one table, or into none if nothing is.
@@ -137,8 +162,6 @@ impl Core {
         };
         let written = output.write(merge, Versionstamp::MAX, &mut garbage, survivors);
         let begun = output.begun;
-        written.inspect_err(|_| {
-            self.state.lock().garbage.extend(begun.into_iter().map(Name::Table));
-        })
+        written.inspect_err(|_| self.state.lock().abandon(begun))
     }
 }

@@ -79,6 +79,8 @@ enum Direction {
 pub(crate) struct Merge<S, H> {
     sources: Vec<S>,
     hidden: H,
+    /// Nobody is interested in keys outside `[start, end)`: what is hidden there is not skipped.
+    bounds: Option<(Vec<u8>, Vec<u8>)>,
     direction: Direction,
     order: Vec<usize>,
     failed: bool,
@@ -89,7 +91,15 @@ impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
     /// whether the reader must not see it, as [`hides`] does; deletions are hidden anyway.
     pub(crate) fn new(sources: Vec<S>, hidden: H) -> Merge<S, H> {
         let order = Vec::with_capacity(sources.len());
-        Merge { sources, hidden, direction: Direction::Backward, order, failed: false }
+        let direction = Direction::Backward;
+        Merge { sources, hidden, bounds: None, direction, order, failed: false }
+    }
+
+    /// Looks for visible entries in `[start, end)` only. Outside, the merge may stand at an entry
+    /// that is hidden, or at a deletion: the caller compares the key with the bounds.
+    pub(crate) fn within(mut self, start: &[u8], end: &[u8]) -> Merge<S, H> {
+        self.bounds = Some((start.to_vec(), end.to_vec()));
+        self
     }
 
     /// Moves to the first entry at or after `key`.
@@ -124,7 +134,7 @@ impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
         })
     }
 
-    /// The entry that the merge stands at: never a deletion.
+    /// The entry that the merge stands at: never a deletion, unless it is outside of the bounds.
     #[inline]
     pub(crate) fn entry(&self) -> Option<Entry<'_>> {
         self.sources[*self.order.first()?].entry()
@@ -173,12 +183,17 @@ impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
     /// Leaves keys whose newest entry the reader must not see.
     fn skip_hidden(&mut self) -> Result<(), S::Error> {
         while let Some(entry) = self.entry() {
-            if entry.change != Change::Delete && !(self.hidden)(&entry) {
+            let shown = entry.change != Change::Delete && !(self.hidden)(&entry);
+            if shown || self.is_outside(entry.key) {
                 break;
             }
             self.step()?;
         }
         Ok(())
+    }
+
+    fn is_outside(&self, key: &[u8]) -> bool {
+        self.bounds.as_ref().is_some_and(|(start, end)| key < &start[..] || &end[..] <= key)
     }
 
     /// Leaves the current key: every source that stands at it moves on.

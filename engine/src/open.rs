@@ -15,6 +15,9 @@
 //!
 //! Only then is the first read served. So whatever a reader sees survives the next crash.
 //!
+//! When the disk is too full for that, what the store does not use is removed first, and if that is
+//! not enough, the store is opened for reading, under the exclusive lock.
+//!
 //! The next stamp comes after the persisted ceiling, unless the store was closed cleanly: stamps
 //! that may have been shown before a crash are not used again.
 
@@ -23,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, RwLock};
 
-use icecore_disk::{Disk, Listed, LockError, LockMode, Name};
+use icecore_disk::{Disk, Listed, LockError, LockMode, Name, OpenMode};
 use icecore_memtable::{ArenaPool, CHUNK_BYTES_MIN, Inserter, Memtable};
 use icecore_model::{DatabaseId, Effects, Planted, Versionstamp, planted};
 use icecore_sstable::{BlockCache, TableEnv, TableSummary};
@@ -58,7 +61,8 @@ pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
     options.validate()?;
     let read_only = options.access == Access::ReadOnly;
     let mode = if read_only { LockMode::Shared } else { LockMode::Exclusive };
-    let list = || env.disk.list().map_err(|e| Error::io(env.disk.label(), "list", e));
+    let disk = Arc::clone(&env.disk);
+    let list = || disk.list().map_err(|e| Error::io(disk.label(), "list", e));
     let mut listed = list()?;
     // The lock leaves a file behind: a directory that never was a store is refused before that.
     if !listed.iter().any(|entry| matches!(entry.name, Ok(Name::Lock | Name::Current))) {
@@ -93,7 +97,17 @@ pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
         })
         .collect();
     let opening = Opening { env, options, access, pool, loaded, segments_on_disk };
-    let mut core = if read_only { opening.read_only()? } else { opening.read_write(&listed)? };
+    let opened = if read_only { opening.read_only() } else { opening.read_write(&listed) };
+    let mut core = match opened {
+        Err(Error::OutOfSpace { .. }) => {
+            opening.make_room(&list()?)?;
+            match opening.read_write(&list()?) {
+                Err(Error::OutOfSpace { .. }) => opening.full()?,
+                opened => opened?,
+            }
+        }
+        opened => opened?,
+    };
     core.lock = Mutex::new(Some(guard));
     core.load_watermark()?;
     Ok(core)
@@ -282,6 +296,14 @@ impl Opening {
             let file = Name::Wal(u64::from(at.segment));
             return Err(Error::corrupt(file, u64::from(at.offset), what));
         }
+        if let (Some(last), Some(number)) = (recovery.last, catalog.segments.last())
+            && last < catalog.flushed
+        {
+            let end = recovery.end.map_or(0, |end| u64::from(end.length));
+            let what =
+                format!("it ends at {last}, but tables hold commits up to {}", catalog.flushed);
+            return Err(Error::corrupt(Name::Wal(u64::from(*number)), end, what));
+        }
         let known = catalog.segments.last().copied().unwrap_or(0);
         for number in self.segments_on_disk.iter().filter(|number| **number > known) {
             if icecore_wal::holds_commits(&*self.env.disk, catalog.database, *number)? {
@@ -293,7 +315,7 @@ impl Opening {
         Ok(())
     }
 
-    fn read_only(self) -> Result<Core, Error> {
+    fn read_only(&self) -> Result<Core, Error> {
         let Replayed { recovery, live, full } = self.replay(&mut |_| Ok(true))?;
         let recovered = recovery.last.unwrap_or(self.loaded.catalog.flushed);
         let view = View {
@@ -305,7 +327,32 @@ impl Opening {
         Ok(self.core(state, None, recovered, None))
     }
 
-    fn read_write(self, listed: &[Listed]) -> Result<Core, Error> {
+    /// Opens for reading what could not be opened for writing because the disk is full: commits get
+    /// [`Error::OutOfSpace`] until the store is opened again with room on the disk.
+    fn full(&self) -> Result<Core, Error> {
+        for segment in &self.loaded.catalog.segments {
+            // What is read from here on must survive a power cut, although it is not rewritten.
+            let name = Name::Wal(u64::from(*segment));
+            let opened = self.env.disk.open(name, OpenMode::ReadWrite);
+            let file = opened.map_err(|e| Error::io(name, "open", e))?;
+            file.sync().map_err(|e| Error::io(name, "sync", e))?;
+        }
+        self.read_only()
+    }
+
+    /// Removes what the store does not use, once all of it has proved to be readable.
+    fn make_room(&self, listed: &[Listed]) -> Result<(), Error> {
+        let mut ignore = |_: Commit<'_>| Ok(());
+        let (disk, catalog) = (&*self.env.disk, &self.loaded.catalog);
+        let (segments, flushed) = (&catalog.segments, catalog.flushed);
+        let recovery =
+            icecore_wal::recover(disk, catalog.database, segments, flushed, &mut ignore)?;
+        self.compare_with_manifest(&recovery)?;
+        let unused = unused_files(listed, catalog, self.loaded.number);
+        remove_files(disk, listed, |name| unused.contains(&name))
+    }
+
+    fn read_write(&self, listed: &[Listed]) -> Result<Core, Error> {
         let disk = Arc::clone(&self.env.disk);
         let mut catalog = self.loaded.catalog.clone();
         // Numbers of leftovers are not given again either: an unlinked file may come back.
@@ -419,7 +466,7 @@ impl Opening {
     }
 
     fn core(
-        self,
+        &self,
         state: Arc<SharedState>,
         log: Option<Log>,
         recovered: Versionstamp,
@@ -427,10 +474,10 @@ impl Opening {
     ) -> Core {
         let view = Arc::clone(&state.lock().view);
         Core {
-            env: self.env,
-            options: self.options,
-            access: self.access,
-            pool: self.pool,
+            env: self.env.clone(),
+            options: self.options.clone(),
+            access: Arc::clone(&self.access),
+            pool: Arc::clone(&self.pool),
             published: Published::new(view),
             log,
             recovered,

@@ -107,7 +107,8 @@ impl Scan {
         let (sources, ranges) =
             sources(&picture.view, at, &self.start, &self.end, &picture.access)?;
         let hidden = move |entry: &Entry<'_>| hidden(&picture, &ranges, entry);
-        Ok(End { merge: Merge::new(sources, Box::new(hidden)) })
+        let hidden: Hidden = Box::new(hidden);
+        Ok(End { merge: Merge::new(sources, hidden).within(&self.start, &self.end) })
     }
 
     /// Moves one end to its next entry and gives what `take` makes of it.

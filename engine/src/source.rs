@@ -292,6 +292,16 @@ impl VersionSource for Versions {
             Versions::Run { open, .. } => open.as_ref().and_then(sstable::Versions::entry),
         }
     }
+
+    #[inline]
+    fn check(&self) -> Result<(), Error> {
+        match self {
+            Versions::Memtable(_) | Versions::Run { open: None, .. } => Ok(()),
+            Versions::Table(versions) | Versions::Run { open: Some(versions), .. } => {
+                Ok(versions.check()?)
+            }
+        }
+    }
 }
 
 /// Opens the next table, as long as the open one is at its end.

@@ -23,6 +23,7 @@ pub(crate) struct Counters {
     delayed_us: AtomicU64,
     stops: AtomicU64,
     garbage_failures: AtomicU64,
+    roll_failures: AtomicU64,
 }
 
 fn add(counter: &AtomicU64, value: u64) {
@@ -61,6 +62,10 @@ impl Counters {
         add(&self.stops, 1);
     }
 
+    pub(crate) fn roll_failed(&self) {
+        add(&self.roll_failures, 1);
+    }
+
     pub(crate) fn garbage_failed(&self) {
         add(&self.garbage_failures, 1);
     }
@@ -96,8 +101,11 @@ pub struct Stats {
     pub stops: u64,
     /// Why commits are slow at this moment, if they are.
     pub stall: Option<&'static str>,
-    /// Files that could not be deleted yet; they are tried again.
+    /// How often a file could not be deleted. It is tried again, at the latest when the store is
+    /// opened.
     pub garbage_failures: u64,
+    /// How often a long manifest could not be replaced by a fresh one. It stays in use.
+    pub roll_failures: u64,
     /// Memory of the live and the frozen memtables.
     pub memtable_bytes: u64,
     /// Frozen memtables that wait to be flushed.
@@ -157,6 +165,7 @@ impl Core {
             stops: get(&c.stops),
             stall: self.pace().reason(),
             garbage_failures: get(&c.garbage_failures),
+            roll_failures: get(&c.roll_failures),
             memtable_bytes: memtables.map(|memtable| memtable.memory_bytes() as u64).sum(),
             frozen_memtables: state.view.frozen.len() as u64,
             retired_views: self.published.retired() as u64,

@@ -8,7 +8,7 @@
 //!
 //! A piece of work that fails is noted in the statistics and tried again after a while, or as soon
 //! as something changes. A store opened with [`Workers::Manual`](crate::Workers) has no threads:
-//! its owner calls [`Core::step`], which does one piece of the same work.
+//! its owner calls [`Engine::step`](crate::Engine::step), which does one piece of the same work.
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use icecore_disk::Name;
-use icecore_model::Versionstamp;
+use icecore_model::{Planted, Versionstamp, planted};
 
 use crate::core::{Core, lock};
 use crate::error::Error;
@@ -74,6 +74,8 @@ impl Core {
 
     fn maintain(&self, work: impl FnOnce(&Core) -> Result<bool, Error>) -> Result<bool, Error> {
         let _maintenance = lock(&self.maintenance);
+        // Asked under the lock: after `close` has had it, no maintenance begins.
+        self.check_open()?;
         work(self)
     }
 
@@ -96,8 +98,9 @@ impl Core {
 
     /// Flushes everything that is in memory at the moment of the call.
     pub(crate) fn flush(&self) -> Result<(), Error> {
-        self.freeze_live()?;
         let _maintenance = lock(&self.maintenance);
+        self.check_open()?;
+        self.freeze_live()?;
         while self.flush_oldest()? {}
         self.collect_garbage();
         Ok(())
@@ -105,15 +108,19 @@ impl Core {
 
     /// One round of maintenance. Says whether there was anything to do.
     fn maintenance_round(&self) -> Result<bool, Error> {
-        let flushed = self.maintain(|core| core.flush_oldest())?;
-        let swept = self.maintain(Core::sweep)?;
-        let prepared = self.maintain(Core::prepare_spare)?;
-        Ok(flushed || swept || prepared)
+        // Each is tried, also when another fails.
+        let flushed = self.maintain(|core| core.flush_oldest());
+        let swept = self.maintain(Core::sweep);
+        let prepared = self.maintain(Core::prepare_spare);
+        Ok(flushed? | swept? | prepared?)
     }
 
     /// Deletes the files that nobody refers to any more. What cannot be deleted stays on the list.
     pub(crate) fn collect_garbage(&self) {
         self.published.collect();
+        if planted(Planted::LeftoversKept) {
+            return;
+        }
         let condemned: Vec<Name> = {
             let mut state = self.state.lock();
             let unread = |handle: &mut Arc<_>| Arc::strong_count(handle) == 1;
@@ -158,8 +165,12 @@ impl Core {
             match done {
                 Ok(true) => {}
                 Ok(false) => self.state.wait_for_change(before, IDLE_PATIENCE),
-                // The failure is noted where it occurred, and shown by the statistics.
-                Err(_) => self.state.wait_for_change(before, FAILURE_PATIENCE),
+                // The failure is noted where it occurred, and shown by the statistics. Noting it
+                // was a change, too, which must not end the wait.
+                Err(_) => {
+                    let after = self.state.lock().changes;
+                    self.state.wait_for_change(after, FAILURE_PATIENCE);
+                }
             }
         }
     }
@@ -215,7 +226,9 @@ impl Threads {
         let handles = std::mem::take(&mut *lock(&self.handles));
         for handle in handles {
             if handle.thread().id() != thread::current().id() {
-                handle.join().expect("a worker does not panic");
+                // A worker that panicked has poisoned nothing: its locks are taken all the same,
+                // and what it was doing is tried again when the store is opened.
+                drop(handle.join());
             }
         }
     }

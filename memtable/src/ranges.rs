@@ -5,11 +5,11 @@ use std::sync::{Arc, PoisonError};
 
 use icecore_model::{RangeSet, RangeTombstone, Versionstamp};
 
-use crate::sync::{AtomicBool, Ordering, RwLock};
+use crate::sync::{AtomicUsize, Ordering, RwLock};
 
 /// A growing set of range tombstones.
 pub(crate) struct Ranges {
-    any: AtomicBool,
+    count: AtomicUsize,
     inner: RwLock<Inner>,
 }
 
@@ -22,13 +22,19 @@ struct Inner {
 
 impl Ranges {
     pub(crate) fn new() -> Ranges {
-        Ranges { any: AtomicBool::new(false), inner: RwLock::new(Inner::default()) }
+        Ranges { count: AtomicUsize::new(0), inner: RwLock::new(Inner::default()) }
     }
 
     /// Whether there are any.
     #[inline]
     pub(crate) fn any(&self) -> bool {
-        self.any.load(Ordering::Acquire)
+        self.count() > 0
+    }
+
+    /// How many there are.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
     }
 
     /// Adds one and returns the bytes that it occupies.
@@ -37,8 +43,9 @@ impl Ranges {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.list.push(tombstone);
         inner.set = None;
+        let count = inner.list.len();
         drop(inner);
-        self.any.store(true, Ordering::Release);
+        self.count.store(count, Ordering::Release);
         size_of::<RangeTombstone>() + start.len() + end.len()
     }
 

@@ -91,6 +91,13 @@ impl Memtable {
         }
     }
 
+    /// How many ranges were deleted. Their set takes time and memory that grow with the square of
+    /// it, so whoever fills a memtable is to bound it.
+    #[inline]
+    pub fn range_tombstones(&self) -> usize {
+        self.ranges.count()
+    }
+
     /// Whether ranges were deleted.
     #[inline]
     pub fn has_ranges(&self) -> bool {

@@ -53,6 +53,12 @@ bugs! {
     BlocksShared,
     /// A failed edit of the manifest does not end the life of the store.
     FailedEditForgiven,
+    /// The tables that a merge replaces go before the manifest no longer lists them.
+    InputsRemovedEarly,
+    /// Files that nobody refers to any more stay.
+    LeftoversKept,
+    /// A caller hears of a failed check before the state that failed it is visible.
+    FailureToldEarly,
     /// What the log holds in memory only counts as flushed: its sync is left out.
     FlushedWithoutLogSync,
 }

@@ -11,7 +11,7 @@
 //!       32    4  number of the segment, as in the file's name
 //!       36    4  segment bytes: a multiple of the block, at least two blocks
 //!       40    8  salt of the frames
-//!       48    8  last stamp issued before this segment
+//!       48    8  last stamp issued before this segment, at most 2^63 - 1
 //!       56    4  number of the predecessor
 //!       60    4  final length of the predecessor; 0 if there is none
 //!       64    8  last stamp of the predecessor
@@ -152,7 +152,8 @@ impl Header {
         let checksum = reader.u64("checksum").ok()?;
         let sizes = is_block_size(block_bytes)
             && segment_bytes.is_multiple_of(block_bytes)
-            && segment_bytes / block_bytes >= 2;
+            && segment_bytes / block_bytes >= 2
+            && last <= Versionstamp::ISSUED_MAX;
         let predecessor = match (segment, length, stamp.get()) {
             (0, 0, 0) => None,
             (_, 0, _) => return None,

@@ -58,11 +58,11 @@ impl Goal {
     }
 
     /// Work below this place helps.
-    fn position(self, state: &State) -> LogPosition {
+    fn position(self, state: &State) -> Option<LogPosition> {
         match self {
-            Goal::Visible(stamp) => state.end_of(stamp).expect("the stamp was appended"),
-            Goal::Durable(position) => position,
-            Goal::Queued(_) => state.end(),
+            Goal::Visible(stamp) => state.end_of(stamp),
+            Goal::Durable(position) => Some(position),
+            Goal::Queued(_) => Some(state.end()),
         }
     }
 }
@@ -293,7 +293,11 @@ impl Log {
         if goal.reached(&state) {
             return Ok(());
         }
-        let position = goal.position(&state);
+        if state.failure.is_some() {
+            // Also for a stamp that the failure kept from being appended.
+            return Err(Error::Poisoned);
+        }
+        let position = goal.position(&state).expect("the stamp was appended");
         loop {
             if goal.reached(&state) {
                 return Ok(());

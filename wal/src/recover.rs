@@ -174,7 +174,7 @@ impl Walk<'_> {
             return corrupt("a frame knows the future");
         }
         let follows = match header.kind {
-            COMMIT => header.stamp > known.last,
+            COMMIT => header.stamp > known.last && header.stamp <= Versionstamp::ISSUED_MAX,
             _ => header.stamp == known.last,
         };
         if !follows {

@@ -107,7 +107,7 @@ pub(crate) fn a_created_file_is_empty_and_listed(disk: Handle) {
         Name::Lock,
         Name::Current,
         Name::Manifest(1),
-        Name::Wal(u64::MAX),
+        Name::Wal(icecore_disk::name::NUMBER_MAX),
         Name::Table(0),
         Name::Temp(7),
     ];

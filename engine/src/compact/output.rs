@@ -66,6 +66,7 @@ impl<'o> Output<'o> {
                 open.add(&Entry { change, ..entry })?;
                 last.clear();
                 last.extend_from_slice(entry.key);
+                merge.check()?;
             }
             merge.next()?;
         }

@@ -7,8 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use icecore_disk::Name;
-use icecore_model::{RangeSet, Versionstamp};
+use icecore_model::{Planted, RangeSet, Versionstamp, planted};
 use icecore_sstable::{Table, TableId, TableSummary};
 
 use super::garbage::{Expired, Garbage, surviving_ranges};
@@ -39,6 +38,9 @@ impl Core {
     /// Does the next compaction. Says whether there was one.
     pub(crate) fn compact_once(&self) -> Result<bool, Error> {
         let _compacting = lock(&self.compacting);
+        // Asked under the lock: after `close` has had it, no compaction begins.
+        self.check_open()?;
+        self.log()?;
         let horizon = Horizon { floor: self.floor(), expired: self.expired_before() };
         let view = {
             let state = self.state.lock();
@@ -55,13 +57,16 @@ impl Core {
         let mut state = self.state.lock();
         state.compaction_failure = done.as_ref().err().cloned();
         self.state.announce(&mut state);
+        drop(state);
+        self.settle_poison();
         done.map(|()| true)
     }
 
     /// Compacts until nothing is left to gain.
     pub(crate) fn compact_until_quiet(&self) -> Result<(), Error> {
-        while self.compact_once()? {}
-        self.collect_garbage();
+        while self.compact_once()? {
+            self.collect_garbage();
+        }
         Ok(())
     }
 
@@ -85,22 +90,27 @@ impl Core {
             next_id: &mut next_id,
             begun: Vec::new(),
         };
-        let done = self.write_merged(view, job, horizon, &mut output).and_then(|tables| {
-            let label = self.env.disk.label();
-            self.env.disk.sync_dir().map_err(|e| Error::io(label, "sync", e))?;
-            Ok(tables)
-        });
+        let written = self.write_merged(view, job, horizon, &mut output);
         let begun = output.begun;
-        let tables = match done {
-            Ok(tables) => tables,
-            Err(error) => {
-                self.state.lock().garbage.extend(begun.into_iter().map(Name::Table));
-                return Err(error);
-            }
-        };
+        let merged = written.and_then(|tables| self.install_merged(view, job, tables));
+        merged.inspect_err(|_| self.state.lock().abandon(begun))
+    }
+
+    /// Exchanges the inputs of `job` for `tables`.
+    fn install_merged(
+        &self,
+        view: &View,
+        job: &Job,
+        tables: Vec<TableSummary>,
+    ) -> Result<(), Error> {
+        self.env.disk.sync_dir().map_err(|e| Error::io(self.env.disk.label(), "sync", e))?;
         let read = inputs(view, job).map(|(_, table)| table.summary().bytes).sum();
         let written = tables.iter().map(|table| table.bytes).sum();
         let retired: Vec<_> = inputs(view, job).map(|(_, table)| Arc::clone(table)).collect();
+        if planted(Planted::InputsRemovedEarly) {
+            let name = |table: &Arc<TableHandle>| Name::Table(table.summary().number);
+            retired.iter().for_each(|table| drop(self.env.disk.remove(name(table))));
+        }
         let added = tables.into_iter().map(|table| (job.output_level, table)).collect();
         let edit = Edit { added, removed: job.inputs.clone(), ..Edit::default() };
         let mut state = self.state.lock();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
+use icecore_disk::name::NUMBER_MAX;
 use icecore_model::{DatabaseId, Versionstamp};
 use icecore_sstable::TableSummary;
 
@@ -110,6 +111,12 @@ impl Catalog {
 
     /// Holds the catalog's own invariants: numbers are unique and were given, runs are disjoint.
     pub(crate) fn validate(&self) -> Result<(), &'static str> {
+        if self.flushed.max(self.ceiling) > Versionstamp::ISSUED_MAX {
+            return Err("a stamp is larger than any that is issued");
+        }
+        if self.next_table > NUMBER_MAX {
+            return Err("a table number is larger than any that is given");
+        }
         let mut numbers = BTreeSet::new();
         for table in self.levels.iter().flatten() {
             if !numbers.insert(table.number) {

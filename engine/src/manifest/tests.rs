@@ -3,6 +3,7 @@
 
 mod store;
 
+use icecore_disk::name::NUMBER_MAX;
 use icecore_model::frame::Salt;
 use icecore_model::{DatabaseId, Timestamp, Versionstamp};
 use icecore_sstable::TableSummary;
@@ -264,7 +265,8 @@ fn catalogs() -> impl Strategy<Value = Catalog> {
     let tables = vec((0..LEVELS, summaries()), 0..12).prop_map(numbered);
     let segments = btree_set(any::<u32>(), 0..5);
     let others = vec(any::<[u8; 16]>(), 0..3);
-    let numbers = (any::<u64>(), any::<u64>(), 13u64..);
+    let stamps = || 0..=Versionstamp::ISSUED_MAX.get();
+    let numbers = (stamps(), stamps(), 13..=NUMBER_MAX);
     (tables, segments, others, numbers, any::<bool>()).prop_map(
         |(tables, segments, others, (flushed, ceiling, next_table), closed)| {
             let mut catalog = Catalog::empty(DATABASE);

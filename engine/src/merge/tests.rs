@@ -98,6 +98,9 @@ impl VersionSource for List {
     fn entry(&self) -> Option<Entry<'_>> {
         Source::entry(self)
     }
+    fn check(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
 }
 
 const AT: Versionstamp = Versionstamp::new(60);

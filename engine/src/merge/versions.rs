@@ -17,6 +17,8 @@ pub(crate) trait VersionSource {
     fn next(&mut self) -> Result<(), Self::Error>;
     /// The entry that the cursor stands at; `None` at the end.
     fn entry(&self) -> Option<Entry<'_>>;
+    /// Whether what was read of that entry could be read: asked after the use of it.
+    fn check(&self) -> Result<(), Self::Error>;
 }
 
 /// All versions of all sources in the order of entries: keys ascending, stamps descending.
@@ -44,6 +46,11 @@ impl<S: VersionSource> MergeVersions<S> {
     #[inline]
     pub(crate) fn entry(&self) -> Option<Entry<'_>> {
         self.sources[*self.order.first()?].entry()
+    }
+
+    /// Whether what was read of that entry could be read: asked after the use of it.
+    pub(crate) fn check(&self) -> Result<(), S::Error> {
+        self.order.first().map_or(Ok(()), |winner| self.sources[*winner].check())
     }
 
     /// Moves to the next entry.

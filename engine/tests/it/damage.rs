@@ -36,15 +36,9 @@ fn store(seed: u64, closed: bool) -> Machine {
     machine
 }
 
-fn last_of(machine: &Machine, kind: fn(u64) -> Name) -> Name {
-    let of_kind = |name: &Name| match (name, kind(0)) {
-        (Name::Table(_), Name::Table(_))
-        | (Name::Wal(_), Name::Wal(_))
-        | (Name::Manifest(_), Name::Manifest(_)) => true,
-        _ => false,
-    };
-    let names = machine.names(|name| of_kind(&name));
-    *names.last().unwrap_or_else(|| panic!("there is no {}", kind(0)))
+fn manifest(machine: &Machine) -> Name {
+    let manifests = machine.names(|name| matches!(name, Name::Manifest(_)));
+    *manifests.last().unwrap()
 }
 
 fn tables(machine: &Machine) -> Vec<Name> {
@@ -161,8 +155,7 @@ fn files_that_no_store_makes_are_left_alone_in_one() {
 fn a_format_of_the_future_is_told_from_damage() {
     let version = 2_u32.to_le_bytes();
     let machine = store(1, false);
-    let (manifest, segment) = (last_of(&machine, Name::Manifest), segments(&machine)[0]);
-    for file in [Name::Current, manifest, segment] {
+    for file in [Name::Current, manifest(&machine), segments(&machine)[0]] {
         let mut machine = store(1, false);
         machine.at_rest(|disk| patch(disk, file, 8, &version));
         let error = refused(&machine, ErrorKind::UnknownFormat, file);
@@ -190,7 +183,7 @@ fn a_table_of_the_future_is_told_from_damage() {
 fn a_missing_file_is_named() {
     let machine = store(1, false);
     let segments = segments(&machine);
-    let manifest = last_of(&machine, Name::Manifest);
+    let manifest = manifest(&machine);
     let mut files = tables(&machine);
     files.extend([Name::Current, manifest, segments[0], segments[1]]);
     for file in files {
@@ -204,7 +197,7 @@ fn a_missing_file_is_named() {
 fn a_file_of_another_length_is_named() {
     let machine = store(1, true);
     let table = tables(&machine)[0];
-    let manifest = last_of(&machine, Name::Manifest);
+    let manifest = manifest(&machine);
     let segment = segments(&machine)[0];
     for file in [Name::Current, manifest, segment, table] {
         let bytes = machine.disk.read_file(file).unwrap().len() as u64;
@@ -229,7 +222,7 @@ fn a_file_of_another_length_is_named() {
 #[test]
 fn something_else_in_the_place_of_a_file_is_refused() {
     let machine = store(1, false);
-    let files = [tables(&machine)[0], Name::Current, last_of(&machine, Name::Manifest)];
+    let files = [tables(&machine)[0], Name::Current, manifest(&machine)];
     for file in files.into_iter().chain([segments(&machine)[0]]) {
         for entry in [Foreign::Symlink, Foreign::Directory] {
             let mut machine = store(1, false);
@@ -267,12 +260,12 @@ fn files_that_changed_places_are_noticed() {
 fn files_of_another_store_are_noticed() {
     let other = store(2, false);
     let machine = store(1, false);
-    for file in [Name::Current, last_of(&machine, Name::Manifest), segments(&machine)[0]] {
+    for file in [Name::Current, manifest(&machine), segments(&machine)[0]] {
         let foreign = other.disk.read_file(file).unwrap();
         let mut machine = store(1, false);
         machine.at_rest(|disk| disk.write_file(file, &foreign));
         // A foreign CURRENT is noticed at the manifest that it leads to.
-        let named = if file == Name::Current { last_of(&machine, Name::Manifest) } else { file };
+        let named = if file == Name::Current { manifest(&machine) } else { file };
         refused(&machine, ErrorKind::Corrupt, named);
     }
     let table = tables(&machine)[0];
@@ -302,26 +295,15 @@ fn older_versions_of_files_are_noticed() {
     engine.compact().unwrap();
     work(&engine, 4);
     engine.close().unwrap();
-    let put_back = |which: fn(Name) -> bool| {
-        let disk = machine.disk.fork();
-        let copy = Machine { disk, ..Machine::new(1) };
-        let mut copy = copy;
-        copy.at_rest(|disk| disk.restore_older(&older, which));
-        copy
-    };
-    let copy = put_back(|name| matches!(name, Name::Manifest(_)));
-    assert_eq!(copy.try_open(small()).unwrap_err().kind(), ErrorKind::Corrupt);
+    let mut restored = Machine { disk: machine.disk.fork(), ..Machine::new(1) };
+    restored.at_rest(|disk| disk.restore_older(&older, |name| matches!(name, Name::Manifest(_))));
+    assert_eq!(restored.try_open(small()).unwrap_err().kind(), ErrorKind::Corrupt);
     machine.kill();
-    let reopened = machine.open(logging());
-    work(&reopened, 5);
-    reopened.close().unwrap();
-    let put_back_now = |which: fn(Name) -> bool| {
-        let mut copy = Machine { disk: machine.disk.fork(), ..Machine::new(1) };
-        copy.at_rest(|disk| disk.restore_older(&older, which));
-        copy
-    };
-    let copy = put_back_now(|name| name == Name::Current);
-    assert_eq!(copy.try_open(small()).unwrap_err().kind(), ErrorKind::Corrupt);
+    let engine = machine.open(logging());
+    work(&engine, 5);
+    engine.close().unwrap();
+    machine.at_rest(|disk| disk.restore_older(&older, |name| name == Name::Current));
+    assert_eq!(machine.try_open(small()).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 #[test]
@@ -363,7 +345,7 @@ fn damage_in_the_log_is_found_where_it_is() {
 fn damage_in_the_manifest_is_found_where_it_is() {
     for (at, what) in [(3, "magic"), (30, "id"), (60, "first frame"), (120, "snapshot")] {
         let mut machine = store(1, true);
-        let manifest = last_of(&machine, Name::Manifest);
+        let manifest = manifest(&machine);
         machine.at_rest(|disk| disk.corrupt(manifest, at, Damage::FlipBit(3)).unwrap());
         let error = refused(&machine, ErrorKind::Corrupt, manifest);
         let Error::Corrupt { offset, .. } = error else { unreachable!("it is of this kind") };

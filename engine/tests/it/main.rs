@@ -1,5 +1,8 @@
 //! The engine at the seam that its callers see.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
+#![expect(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
+
 mod access;
 mod checkpoint;
 mod damage;

@@ -39,8 +39,8 @@ fn key(number: usize) -> [u8; 9] {
 /// From 20 to 220 bytes that tell key and round.
 fn value(number: usize, round: u32) -> Vec<u8> {
     let tag = (number as u64 ^ (u64::from(round) << 40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let bytes = 20 + tag as usize % 200;
-    (0..bytes).map(|at| (tag >> (at % 8 * 8)) as u8 ^ (at / 8) as u8).collect()
+    let bytes = 20 + u8::try_from(tag % 200).expect("it is below 200");
+    (0..bytes).map(|at| tag.to_le_bytes()[usize::from(at % 8)] ^ (at / 8)).collect()
 }
 
 impl History {

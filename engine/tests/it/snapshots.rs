@@ -64,8 +64,11 @@ fn collect_back(scan: icecore_engine::Scan) -> Vec<(String, Vec<u8>)> {
 fn files_go_when_their_last_reader_is_gone() {
     let machine = Machine::new(1);
     let engine = machine.open(small());
-    let fill =
-        |value: u8| (0..300).for_each(|i| drop(set(&engine, &format!("{i:03}"), &[value; 300])));
+    let fill = |value: u8| {
+        for i in 0..300 {
+            set(&engine, &format!("{i:03}"), &[value; 300]);
+        }
+    };
     fill(1);
     engine.compact().unwrap();
     let alone = tables(&machine);
@@ -166,10 +169,10 @@ fn a_scan_sees_the_moment_at_which_it_was_made() {
     for i in 0..100 {
         set(&engine, &format!("{i:02}"), b"old");
     }
-    let mut scan = engine.scan(&[DATA], &[DATA + 1]).unwrap();
+    let scan = engine.scan(&[DATA], &[DATA + 1]).unwrap();
     let at = scan.at();
     let mut seen = 0;
-    while let Some(item) = scan.next() {
+    for item in scan {
         let item = item.unwrap();
         assert!(item.stamp <= at && item.value == "old");
         let name = std::str::from_utf8(&item.key()[1..]).unwrap();

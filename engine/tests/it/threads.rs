@@ -232,7 +232,8 @@ fn the_last_scan_keeps_the_store_open() {
     let scan = engine.scan(&[DATA], &[DATA + 1]).unwrap();
     drop(engine);
     assert_eq!(machine.try_open(options()).unwrap_err().kind(), ErrorKind::Locked);
-    assert_eq!(scan.map(|item| item.unwrap()).count(), 300);
+    let items: Result<Vec<_>, Error> = scan.collect();
+    assert_eq!(items.unwrap().len(), 300);
     assert_eq!(names(&machine.open(options())).len(), 300);
 }
 
@@ -284,7 +285,7 @@ fn flush_compaction_check_and_checkpoint_may_be_asked_for_by_anybody_at_any_time
             |engine, _| engine.flush().unwrap(),
             |engine, _| engine.compact().unwrap(),
             |engine, _| assert_clean(engine),
-            |engine, i| drop(engine.checkpoint(format!("copy {i}")).unwrap()),
+            |engine, i| assert!(engine.checkpoint(format!("copy {i}")).is_ok()),
         ];
         for work in works {
             let (engine, done) = (&engine, &done);

@@ -254,7 +254,8 @@ fn an_asynchronous_commit_is_told_although_the_store_was_closed_meanwhile() {
                 engine.close().unwrap();
             }
             drop(engine);
-            futures.into_iter().for_each(|future| drop(committed(block_on(future))));
+            let stamps: Vec<_> = futures.into_iter().map(|f| committed(block_on(f))).collect();
+            assert!(stamps.is_sorted());
             assert_eq!(contents(&machine.open(small())).len(), 20);
         }
     }
@@ -317,11 +318,9 @@ fn buffered_commits_survive_the_process_and_synced_ones_also_take_them_along() {
     let engine = machine.open(small());
     for i in 0..50 {
         let durability = if i % 10 == 9 { Durability::Sync } else { Durability::Buffered };
-        let (key, mutations);
-        key = crate::support::key(&format!("{i:02}"));
-        mutations = [Mutation::Set { key: &key, value: b"v", expires_at: None }];
-        let batch = Batch { checks: &[], mutations: &mutations };
-        let _: Outcome = engine.commit_with(batch, durability).unwrap();
+        let key = key(&format!("{i:02}"));
+        let mutations = [Mutation::Set { key: &key, value: b"v", expires_at: None }];
+        committed(engine.commit_with(Batch { checks: &[], mutations: &mutations }, durability));
     }
     let before = contents(&engine);
     machine.kill();
