@@ -139,7 +139,8 @@ impl World {
         self.disk = self.disk.reopen();
         self.settled = false;
         // A store that was created can be read without being recovered.
-        let looks = stop_at == NEVER && self.disk.life() % 4 == 1 && self.shown > 0;
+        let looks =
+            stop_at == NEVER && self.disk.life() % 4 == 1 && self.shown > 0 && !self.life.faults;
         let looked = if looks { Some(self.look()?) } else { None };
         self.disk.crash_at(stop_at);
         let opened = self.open(&self.options.clone());

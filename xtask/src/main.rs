@@ -3,6 +3,7 @@
 mod mutants;
 mod search;
 mod sim;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -21,12 +22,15 @@ enum Task {
     Sim(sim::Arguments),
     /// Looks for bugs that were planted.
     Mutants(mutants::Arguments),
+    /// Runs everything that CI runs, and a short simulation.
+    Verify,
 }
 
 fn main() -> ExitCode {
     let passed = match Arguments::parse().task {
         Task::Sim(arguments) => sim::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
+        Task::Verify => verify::run(),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,6 +1,13 @@
 //! `cargo xtask mutants`: does the simulation notice bugs that were made on purpose?
 
 use clap::Args;
+#[cfg(feature = "planted")]
+use icecore_model::planted::{Planted, plant};
+#[cfg(feature = "planted")]
+use icecore_sim::mutant_disk::DiskBug;
+
+#[cfg(feature = "planted")]
+use crate::search::Search;
 
 /// How far each bug is searched for.
 #[derive(Args)]
@@ -16,52 +23,71 @@ pub(crate) struct Arguments {
     only: Option<String>,
 }
 
-/// Says whether every bug was found.
+/// A bug to be found.
 #[cfg(feature = "planted")]
-pub(crate) fn run(arguments: &Arguments) -> bool {
-    use icecore_model::planted::{Planted, plant};
-    use icecore_sim::mutant_disk::DiskBug;
-
-    let wanted = |name: &str| arguments.only.as_ref().is_none_or(|part| name.contains(part));
-    let mut all = true;
-    for bug in DiskBug::ALL {
-        let name = format!("{bug:?}");
-        if wanted(&name) {
-            all &= hunt(arguments, &name, Some(bug));
-        }
-    }
-    for bug in Planted::ALL {
-        let name = format!("{bug:?}");
-        if wanted(&name) {
-            plant(Some(*bug));
-            all &= hunt(arguments, &name, None);
-            plant(None);
-        }
-    }
-    all
+#[derive(Clone, Copy)]
+enum Prey {
+    Disk(DiskBug),
+    Engine(Planted),
 }
 
 #[cfg(feature = "planted")]
-fn hunt(arguments: &Arguments, name: &str, bug: Option<icecore_sim::mutant_disk::DiskBug>) -> bool {
-    let Arguments { seeds, threads, .. } = *arguments;
-    let search = crate::search::Search {
-        start: 0,
-        seeds,
-        threads,
-        keep_going: false,
-        verbose: false,
-        bug,
-    };
-    let found = search.run();
-    match found.failures.first() {
-        Some((seed, violation)) => {
-            println!("{name}: killed by seed {seed}: {violation}");
-            true
+impl Prey {
+    fn disk_bug(self) -> Option<DiskBug> {
+        if let Prey::Disk(bug) = self { Some(bug) } else { None }
+    }
+
+    fn plant(self) {
+        if let Prey::Engine(bug) = self {
+            plant(Some(bug));
         }
-        None => {
-            println!("{name}: SURVIVES {seeds} seeds");
-            false
+    }
+}
+
+#[cfg(feature = "planted")]
+impl std::fmt::Display for Prey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Prey::Disk(bug) => write!(f, "{bug:?}"),
+            Prey::Engine(bug) => write!(f, "{bug:?}"),
         }
+    }
+}
+
+/// Says whether every bug was found.
+#[cfg(feature = "planted")]
+pub(crate) fn run(arguments: &Arguments) -> bool {
+    let disk = DiskBug::ALL.into_iter().map(Prey::Disk);
+    let all = disk.chain(Planted::ALL.iter().copied().map(Prey::Engine));
+    let wanted =
+        |prey: &Prey| arguments.only.as_ref().is_none_or(|part| prey.to_string().contains(part));
+    let survivors: Vec<_> = all.filter(wanted).filter(|prey| !hunt(arguments, *prey)).collect();
+    println!("{} bugs were not found", survivors.len());
+    survivors.is_empty()
+}
+
+/// Searches until a history fails that holds without the bug.
+#[cfg(feature = "planted")]
+fn hunt(arguments: &Arguments, prey: Prey) -> bool {
+    let (end, threads) = (arguments.seeds, arguments.threads);
+    let mut start = 0;
+    loop {
+        let seeds = end - start;
+        let bug = prey.disk_bug();
+        let search = Search { start, seeds, threads, keep_going: false, verbose: false, bug };
+        prey.plant();
+        let found = search.run();
+        plant(None);
+        let Some((seed, violation)) = found.failures.first() else {
+            println!("{prey}: SURVIVES {end} seeds");
+            return false;
+        };
+        if icecore_sim::run_seed(*seed, None, false).violation.is_none() {
+            println!("{prey}: killed by seed {seed}: {violation}");
+            return true;
+        }
+        println!("seed {seed} fails without any bug: see `cargo xtask sim --seed {seed}`");
+        start = seed + 1;
     }
 }
 

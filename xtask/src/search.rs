@@ -50,7 +50,9 @@ impl Search {
                 mine.totals += finished.totals;
                 if let Some(violation) = finished.violation {
                     if self.verbose {
-                        println!("seed {seed}: {violation}\n  cargo xtask sim --trace --seed {seed}");
+                        println!(
+                            "seed {seed}: {violation}\n  cargo xtask sim --trace --seed {seed}"
+                        );
                     }
                     mine.failures.push((seed, violation));
                     if !self.keep_going {

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clap::Args;
+use clap::{Args, FromArgMatches};
 use icecore_sim::exhaust::{
     TROUBLES, every_crash, every_failing_creation, every_failing_recovery, every_failure,
 };
@@ -42,6 +42,15 @@ pub(crate) struct Arguments {
     /// With --seed: prints the operations, and the calls to the disk.
     #[arg(long)]
     trace: bool,
+}
+
+impl Arguments {
+    /// What these words on the command line mean.
+    pub(crate) fn of(words: &[&str]) -> Arguments {
+        let command = Arguments::augment_args(clap::Command::new("sim").no_binary_name(true));
+        let matches = command.get_matches_from(words);
+        Arguments::from_arg_matches(&matches).expect("the words were parsed for these arguments")
+    }
 }
 
 /// Says whether all went well.
@@ -109,7 +118,7 @@ fn scripts(
 
 fn replay(seed: u64, trace: bool) -> bool {
     let finished = run_seed(seed, None, trace);
-    for line in &finished.lines {
+    for line in finished.disk_lines.iter().chain(&finished.lines) {
         println!("{line}");
     }
     println!("seed {seed}: trace hash {:016x}; {}", finished.trace_hash, finished.totals);
