@@ -17,7 +17,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::manifest::{Catalog, Manifest};
 use crate::merge::MergeVersions;
-use crate::open::new_database_id;
+use crate::open::inventory::new_database_id;
 use crate::source::Versions;
 use crate::view::View;
 

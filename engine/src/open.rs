@@ -21,17 +21,21 @@
 //! The next stamp comes after the persisted ceiling, unless the store was closed cleanly: stamps
 //! that may have been shown before a crash are not used again.
 
-use std::collections::BTreeSet;
+pub(crate) mod inventory;
+mod replay;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, RwLock};
 
 use icecore_disk::{Disk, Listed, LockError, LockMode, Name, OpenMode};
-use icecore_memtable::{ArenaPool, CHUNK_BYTES_MIN, Inserter, Memtable};
-use icecore_model::{DatabaseId, Effects, Planted, Versionstamp, planted};
+use icecore_memtable::{ArenaPool, CHUNK_BYTES_MIN, Memtable};
+use icecore_model::{Planted, Versionstamp, planted};
 use icecore_sstable::{BlockCache, TableEnv, TableSummary};
-use icecore_wal::{Commit, Ending, Log, LogEnv, Recovery};
+use icecore_wal::{Commit, Log, LogEnv};
 
+use self::inventory::{create_empty, may_create, remove_files, take_inventory, unused_files};
+use self::replay::Replayed;
 use crate::compact::output::rewrite_memtable;
 use crate::core::{Core, Environment, SharedState, State, Writer};
 use crate::epoch::Published;
@@ -40,7 +44,7 @@ use crate::expiry::Watermark;
 use crate::keyspace::WATERMARK_KEY;
 use crate::levels::{Levels, TableAccess};
 use crate::manifest::{Catalog, Loaded, Manifest};
-use crate::options::{Access, Create, Options};
+use crate::options::{Access, Options};
 use crate::roster::ManifestRoster;
 use crate::stats::Counters;
 use crate::view::View;
@@ -120,68 +124,6 @@ fn locked(disk: &dyn Disk, error: LockError) -> Error {
     }
 }
 
-/// Makes an empty store of a directory that holds nothing, or only the beginnings of one.
-fn create_empty(env: &Environment, options: &Options, listed: &[Listed]) -> Result<Loaded, Error> {
-    may_create(env, options, listed)?;
-    remove_files(&*env.disk, listed, |name| matches!(name, Name::Manifest(_) | Name::Temp(_)))?;
-    let catalog = Catalog::empty(new_database_id(env)?);
-    let manifest = Manifest::create(&*env.disk, &*env.random, 1, &catalog)?;
-    Ok(Loaded { catalog, number: manifest.number() })
-}
-
-/// Refuses to make a store of a directory that holds something else, or parts of one.
-fn may_create(env: &Environment, options: &Options, listed: &[Listed]) -> Result<(), Error> {
-    let directory = env.disk.label();
-    for entry in listed {
-        match &entry.name {
-            // Creation makes these, and a crash may leave them behind.
-            Ok(Name::Lock | Name::Manifest(_) | Name::Temp(_)) => {}
-            Ok(name) => {
-                let what = format!("it does not exist, but {name} does: part of the store is lost");
-                return Err(Error::corrupt(Name::Current, 0, what));
-            }
-            Err(foreign) => {
-                let what =
-                    format!("{directory} is not a store: it holds {foreign:?} but no CURRENT");
-                return Err(Error::invalid(what));
-            }
-        }
-    }
-    if options.create == Create::Never || options.access == Access::ReadOnly {
-        return Err(Error::invalid(format!("there is no store in {directory}")));
-    }
-    Ok(())
-}
-
-/// A fresh identity.
-pub(crate) fn new_database_id(env: &Environment) -> Result<DatabaseId, Error> {
-    let draw = || env.random.next_u64().map_err(|e| Error::io("a random number", "draw", e));
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&draw()?.to_le_bytes());
-    id[8..].copy_from_slice(&draw()?.to_le_bytes());
-    Ok(DatabaseId(id))
-}
-
-/// Compares what the catalog lists with what the directory holds.
-fn take_inventory(catalog: &Catalog, listed: &[Listed]) -> Result<(), Error> {
-    let find = |name| listed.iter().find(|entry| entry.name == Ok(name));
-    for (_, table) in catalog.tables() {
-        let name = Name::Table(table.number);
-        match find(name) {
-            None => return Err(Error::corrupt(name, 0, "the file is missing")),
-            Some(entry) if !entry.regular => {
-                return Err(Error::corrupt(name, 0, "it is not a regular file"));
-            }
-            Some(entry) if entry.bytes != table.bytes => {
-                let what = format!("it has {} bytes instead of {}", entry.bytes, table.bytes);
-                return Err(Error::corrupt(name, entry.bytes.min(table.bytes), what));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(())
-}
-
 fn table_access(env: &Environment, options: &Options, catalog: &Catalog) -> Arc<TableAccess> {
     Arc::new(TableAccess {
         disk: Arc::clone(&env.disk),
@@ -191,33 +133,6 @@ fn table_access(env: &Environment, options: &Options, catalog: &Catalog) -> Arc<
             accepted: catalog.accepted.clone(),
         },
     })
-}
-
-/// The files of this listing that a store with this catalog and manifest does not use.
-fn unused_files(listed: &[Listed], catalog: &Catalog, manifest: u64) -> Vec<Name> {
-    let tables: BTreeSet<u64> = catalog.tables().map(|(_, table)| table.number).collect();
-    let unused = |name: &Name| match name {
-        Name::Lock | Name::Current => false,
-        Name::Manifest(number) => *number != manifest,
-        Name::Wal(number) => !catalog.segments.iter().any(|used| u64::from(*used) == *number),
-        Name::Table(number) => !tables.contains(number),
-        Name::Temp(_) => true,
-    };
-    listed.iter().filter_map(|entry| entry.name.as_ref().ok()).copied().filter(unused).collect()
-}
-
-/// Removes the files of this listing that `condemned` picks.
-fn remove_files(
-    disk: &dyn Disk,
-    listed: &[Listed],
-    condemned: impl Fn(Name) -> bool,
-) -> Result<(), Error> {
-    for name in listed.iter().filter_map(|entry| entry.name.as_ref().ok()) {
-        if condemned(*name) {
-            disk.remove(*name).map_err(|e| Error::io(*name, "remove", e))?;
-        }
-    }
-    Ok(())
 }
 
 /// A store on its way from the catalog to a [`Core`].
@@ -230,91 +145,7 @@ struct Opening {
     segments_on_disk: Vec<u32>,
 }
 
-/// What replaying the log gives.
-struct Replayed {
-    recovery: Recovery,
-    /// The memtable at hand, and those that were full before it, newest first.
-    live: Inserter,
-    full: Vec<Arc<Memtable>>,
-}
-
 impl Opening {
-    /// Replays the log. `full` is called with each memtable that is full, and says whether it is
-    /// to be kept in memory.
-    fn replay(
-        &self,
-        keep_full: &mut dyn FnMut(&Arc<Memtable>) -> Result<bool, Error>,
-    ) -> Result<Replayed, Error> {
-        let catalog = &self.loaded.catalog;
-        let (_, mut live) = icecore_memtable::create(&self.pool);
-        let mut full = Vec::new();
-        let mut failure = None;
-        let mut apply = |commit: Commit<'_>| {
-            let effects = Effects::new(commit.effects);
-            live.apply(commit.stamp, effects, Versionstamp::ZERO).map_err(|m| {
-                failure = Some(Error::corrupt("the log", m.offset as u64, m.what));
-                icecore_wal::Error::Closed
-            })?;
-            if live.memtable().memory_bytes() < self.options.memtable_bytes {
-                return Ok(());
-            }
-            match keep_full(live.memtable()) {
-                Ok(true) => full.insert(0, Arc::clone(live.memtable())),
-                Ok(false) => {}
-                Err(error) => {
-                    failure = Some(error);
-                    return Err(icecore_wal::Error::Closed);
-                }
-            }
-            live = icecore_memtable::create(&self.pool).1;
-            Ok(())
-        };
-        let disk = &*self.env.disk;
-        let recovered = icecore_wal::recover(
-            disk,
-            catalog.database,
-            &catalog.segments,
-            catalog.flushed,
-            &mut apply,
-        );
-        match (failure, recovered) {
-            (Some(error), _) => Err(error),
-            (None, Err(error)) => Err(error.into()),
-            (None, Ok(recovery)) => {
-                self.compare_with_manifest(&recovery)?;
-                Ok(Replayed { recovery, live, full })
-            }
-        }
-    }
-
-    /// Refuses a log and a manifest that do not belong to the same moment: one of them is an older
-    /// version of itself.
-    fn compare_with_manifest(&self, recovery: &Recovery) -> Result<(), Error> {
-        let catalog = &self.loaded.catalog;
-        if let (true, Ending::Torn { at, .. }) = (catalog.closed, recovery.ending) {
-            let what = "the store was closed, but the end of its log is missing";
-            let file = Name::Wal(u64::from(at.segment));
-            return Err(Error::corrupt(file, u64::from(at.offset), what));
-        }
-        if let (Some(last), Some(number)) = (recovery.last, catalog.segments.last())
-            && last < catalog.flushed
-        {
-            let end = recovery.end.map_or(0, |end| u64::from(end.length));
-            let what =
-                format!("it ends at {last}, but tables hold commits up to {}", catalog.flushed);
-            return Err(Error::corrupt(Name::Wal(u64::from(*number)), end, what));
-        }
-        let known = catalog.segments.last().copied().unwrap_or(0);
-        for number in self.segments_on_disk.iter().filter(|number| **number > known) {
-            if icecore_wal::holds_commits(&*self.env.disk, catalog.database, *number)? {
-                let name = Name::Wal(u64::from(*number));
-                let what = format!("it does not know {name}, which holds commits");
-                return Err(Error::corrupt(Name::Manifest(self.loaded.number), 0, what));
-            }
-        }
-        Ok(())
-    }
-
     fn read_only(&self) -> Result<Core, Error> {
         let Replayed { recovery, live, full } = self.replay(&mut |_| Ok(true))?;
         let recovered = recovery.last.unwrap_or(self.loaded.catalog.flushed);

@@ -108,7 +108,7 @@ impl Core {
         let written = tables.iter().map(|table| table.bytes).sum();
         let retired: Vec<_> = inputs(view, job).map(|(_, table)| Arc::clone(table)).collect();
         if planted(Planted::InputsRemovedEarly) {
-            let name = |table: &Arc<TableHandle>| Name::Table(table.summary().number);
+            let name = |table: &Arc<TableHandle>| icecore_disk::Name::Table(table.summary().number);
             retired.iter().for_each(|table| drop(self.env.disk.remove(name(table))));
         }
         let added = tables.into_iter().map(|table| (job.output_level, table)).collect();

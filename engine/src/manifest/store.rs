@@ -9,6 +9,8 @@
 //! 3. A file that was read is never appended to: opening a store always writes a fresh manifest.
 //!    So a torn or failed edit that turns up later is never read again.
 
+use std::sync::Arc;
+
 use icecore_disk::{Disk, File, Name, OpenMode, Random};
 use icecore_model::frame::{Frame, FrameHeader, NotAFrame, Salt};
 use icecore_model::{LogPosition, Versionstamp};
@@ -114,11 +116,14 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Makes this manifest the one that counts. After a failure it is not known which one does.
+    /// Makes this manifest the one that counts. After a failure it is not known which one does, so
+    /// that no failure here is told as want of space, after which nothing would have changed.
     pub(crate) fn switch(&self, disk: &dyn Disk) -> Result<(), Error> {
-        let temp = Name::Temp(self.number);
-        disk.rename(temp, Name::Current).map_err(|e| Error::io(Name::Current, "replace", e))?;
-        disk.sync_dir().map_err(|e| Error::io(disk.label(), "sync", e))
+        let failed = |action| {
+            move |e| Error::Io { file: Name::Current.to_string(), action, source: Arc::new(e) }
+        };
+        disk.rename(Name::Temp(self.number), Name::Current).map_err(failed("replace"))?;
+        disk.sync_dir().map_err(failed("make durable"))
     }
 
     /// Appends `edit` and makes it durable.
