@@ -46,7 +46,7 @@ impl Core {
     ) -> Result<Outcome, Error> {
         match self.submit(batch, durability)? {
             Submitted::Appended(stamp) => {
-                self.log()?.wait(stamp).map_err(outcome_unknown)?;
+                self.log()?.wait(stamp).map_err(|e| self.outcome_unknown(e))?;
                 Ok(Outcome::Committed(stamp))
             }
             Submitted::CheckFailed { indexes, seen } => {
@@ -97,7 +97,7 @@ impl Core {
             writer.deletions = true;
             stamp
         };
-        self.log()?.wait(stamp).map_err(outcome_unknown)?;
+        self.log()?.wait(stamp).map_err(|e| self.outcome_unknown(e))?;
         Ok(stamp)
     }
 
@@ -162,6 +162,17 @@ impl Core {
     /// commit, so it is done once in a while; an older floor is only more careful.
     fn memtable_floor(&self, stamp: Versionstamp) -> Versionstamp {
         if stamp.get().is_multiple_of(FLOOR_EVERY) { self.floor() } else { Versionstamp::ZERO }
+    }
+
+    /// After the append, a failure of the log leaves it open whether the commit is stored.
+    fn outcome_unknown(&self, error: icecore_wal::Error) -> Error {
+        let failure = self.log.as_ref().and_then(icecore_wal::Log::failure);
+        let cause = failure.unwrap_or_else(|| error.to_string());
+        let error = Error::OutcomeUnknown { cause };
+        if self.log.as_ref().is_some_and(icecore_wal::Log::is_poisoned) {
+            self.poison(&error);
+        }
+        error
     }
 
     fn check_commit_size(&self, bytes: usize) -> Result<(), Error> {
@@ -255,11 +266,6 @@ fn limit(limit: &'static str, max: usize, got: usize) -> Result<(), Error> {
     }
 }
 
-/// After the append, a failure of the log leaves it open whether the commit is stored.
-fn outcome_unknown(error: icecore_wal::Error) -> Error {
-    Error::OutcomeUnknown { cause: error.to_string() }
-}
-
 /// Poisons the log when a panic leaves a commit half applied.
 struct PoisonUnlessDisarmed<'l>(&'l icecore_wal::Log);
 
@@ -329,7 +335,7 @@ impl Future for CommitFuture {
         Poll::Ready(match (self.submitted.take().expect("looked at above"), waited) {
             (Err(error), _) => Err(error),
             (Ok(Submitted::Appended(stamp)), Ok(())) => Ok(Outcome::Committed(stamp)),
-            (Ok(Submitted::Appended(_)), Err(error)) => Err(outcome_unknown(error)),
+            (Ok(Submitted::Appended(_)), Err(error)) => Err(self.core.outcome_unknown(error)),
             (Ok(Submitted::CheckFailed { indexes, .. }), Ok(())) => {
                 Ok(Outcome::CheckFailed { indexes })
             }

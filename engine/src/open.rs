@@ -52,6 +52,9 @@ use crate::view::View;
 /// Memtables draw their memory in chunks of at most this size.
 const ARENA_CHUNK_BYTES_MAX: usize = 1 << 20;
 
+/// How much of a log segment is rewritten at a time.
+const REWRITE_BYTES: usize = 1 << 20;
+
 /// A pool that keeps memory for the next memtables, in chunks that suit their size.
 fn arena_pool(options: &Options) -> Arc<ArenaPool> {
     let bytes = options.memtable_bytes.clamp(CHUNK_BYTES_MIN, ARENA_CHUNK_BYTES_MAX);
@@ -135,6 +138,25 @@ fn table_access(env: &Environment, options: &Options, catalog: &Catalog) -> Arc<
     })
 }
 
+/// Writes a file's bytes where they are, and makes them durable: this needs no space. What is read
+/// from here on must survive a power cut, and a sync alone would prove nothing after a sync that
+/// failed. A crash on the way leaves bytes that are the same, or what was there before.
+fn rewrite_in_place(disk: &dyn Disk, name: Name) -> Result<(), Error> {
+    let file = disk.open(name, OpenMode::ReadWrite).map_err(|e| Error::io(name, "open", e))?;
+    let mut buffer = vec![0; REWRITE_BYTES];
+    let mut offset = 0;
+    loop {
+        let got = file.read_full_at(offset, &mut buffer).map_err(|e| Error::io(name, "read", e))?;
+        if got == 0 {
+            break;
+        }
+        let written = file.write_all_at(offset, &buffer[..got]);
+        written.map_err(|e| Error::io(name, "rewrite", e))?;
+        offset += got as u64;
+    }
+    file.sync().map_err(|e| Error::io(name, "sync", e))
+}
+
 /// A store on its way from the catalog to a [`Core`].
 struct Opening {
     env: Environment,
@@ -162,11 +184,7 @@ impl Opening {
     /// [`Error::OutOfSpace`] until the store is opened again with room on the disk.
     fn full(&self) -> Result<Core, Error> {
         for segment in &self.loaded.catalog.segments {
-            // What is read from here on must survive a power cut, although it is not rewritten.
-            let name = Name::Wal(u64::from(*segment));
-            let opened = self.env.disk.open(name, OpenMode::ReadWrite);
-            let file = opened.map_err(|e| Error::io(name, "open", e))?;
-            file.sync().map_err(|e| Error::io(name, "sync", e))?;
+            rewrite_in_place(&*self.env.disk, Name::Wal(u64::from(*segment)))?;
         }
         self.read_only()
     }

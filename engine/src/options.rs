@@ -70,7 +70,8 @@ pub struct Options {
     pub read_mode: ReadMode,
     /// Memory for decompressed blocks.
     pub cache_bytes: usize,
-    /// Disk space that commits leave free, for the flushes and compactions that make room again.
+    /// Disk space that commits leave free, for the flushes and compactions that make room again. It
+    /// should hold every memtable, and what one merge of level 0 writes.
     pub reserve_bytes: u64,
     /// The longest key in bytes, keyspace byte included.
     pub key_bytes_max: usize,
@@ -98,7 +99,7 @@ impl Default for Options {
             level_multiplier: 10,
             read_mode: ReadMode::Mmap,
             cache_bytes: 32 << 20,
-            reserve_bytes: 64 << 20,
+            reserve_bytes: 256 << 20,
             key_bytes_max: 4 << 10,
             value_bytes_max: 16 << 20,
             commit_bytes_max: 64 << 20,

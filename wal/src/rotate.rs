@@ -122,7 +122,9 @@ impl Log {
         if let Some(mut spare) = spares.take(disk, current)? {
             drop(spares);
             let missing = u64::from(bytes.saturating_sub(spare.bytes));
-            let grown = self.admit(spare.number, missing).and_then(|()| spare.grow(bytes));
+            // A spare that is large enough has its space already, also when the disk is full.
+            let admitted = if missing > 0 { self.admit(spare.number, missing) } else { Ok(()) };
+            let grown = admitted.and_then(|()| spare.grow(bytes));
             return match grown {
                 Ok(()) => Ok(spare),
                 Err(error) => {
