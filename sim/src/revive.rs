@@ -18,7 +18,7 @@ use icecore_engine::{Access, Create, Engine, Error, ErrorKind, Options};
 
 use crate::history::{Fate, Revival};
 use crate::model::State;
-use crate::perform::{ALL_KEYS, compare, seen_record, walk};
+use crate::reads::{ALL_KEYS, compare, seen_record, walk};
 use crate::violation::{Violation, ensure};
 use crate::world::{Copied, Life, World};
 

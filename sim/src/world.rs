@@ -2,7 +2,7 @@
 //!
 //! The world performs the operations of a history one after the other, in one thread. After each
 //! one it compares what the engine answered with the oracle. When the machine has stopped, it goes
-//! through recovery ([`revive`](crate::revive)) and on with the history.
+//! through recovery (`revive`) and on with the history.
 
 use std::fmt;
 use std::sync::Arc;

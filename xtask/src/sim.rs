@@ -57,7 +57,7 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments) -> bool {
     match arguments.seed {
         Some(seed) => replay(seed, arguments.trace),
-        None if arguments.exhaustive => scripts(arguments, "crashes", every_crash),
+        None if arguments.exhaustive => scripts(arguments, "exhaustive", every_crash),
         None if arguments.failures => {
             failing_creations() & scripts(arguments, "failures", every_trouble)
         }
@@ -112,7 +112,7 @@ fn scripts(
         }
     });
     let (totals, held) = sum.into_inner().expect("no thread panics while it adds up");
-    println!("{} scripts, {} {what}: {totals}", scripts.len(), totals.recoveries);
+    println!("{} scripts, {} recoveries: {totals}", scripts.len(), totals.recoveries);
     held
 }
 

@@ -1,5 +1,7 @@
 //! The simulation as a test: a budget of it in every run.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod full;
 mod scripts;
 mod seeds;
