@@ -75,7 +75,9 @@ fn reads(c: &mut Criterion) {
         });
         group.bench_function(format!("{name}/get of one hot key, in place"), |b| {
             let hot = key(7);
-            b.iter(|| engine.get_with(&hot, |found| found.map(|(v, _)| v.len())).expect("it reads"));
+            b.iter(|| {
+                engine.get_with(&hot, |found| found.map(|(v, _)| v.len())).expect("it reads")
+            });
         });
         group.bench_function(format!("{name}/get of a missing key"), |b| {
             b.iter(|| black_box(engine.get(&key(KEYS + random.below(KEYS))).expect("it reads")));

@@ -100,7 +100,11 @@ fn memtable(c: &mut Criterion) {
         group.bench_function(format!("scan {direction}"), |b| {
             b.iter(|| {
                 let mut cursor = table.cursor(Versionstamp::MAX);
-                if reverse { cursor.seek_last() } else { cursor.seek_first() }
+                if reverse {
+                    cursor.seek_last()
+                } else {
+                    cursor.seek_first()
+                }
                 let mut bytes = 0;
                 while let Some(entry) = cursor.entry() {
                     bytes += entry.key.len();
