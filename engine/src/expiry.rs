@@ -127,3 +127,51 @@ impl Core {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use icecore_disk::clock::ManualClock;
+    use icecore_disk::random::SeededRandom;
+    use icecore_disk::sim::{Rules, SimDisk};
+
+    use super::*;
+    use crate::batch::{Batch, Mutation};
+    use crate::core::Environment;
+    use crate::options::{Options, Workers};
+
+    fn open(disk: &Arc<SimDisk>, now_ms: u64) -> Core {
+        let env = Environment {
+            disk: disk.clone(),
+            clock: Arc::new(ManualClock::at(now_ms)),
+            random: Arc::new(SeededRandom::new(now_ms)),
+        };
+        let options = Options { workers: Workers::Manual, reserve_bytes: 0, ..Options::default() };
+        crate::open::open(env, options).unwrap()
+    }
+
+    /// Sets a key that expires at `moment_ms`, and sweeps until nothing is left to do.
+    fn sweep_one(core: &Core, key: u8, moment_ms: u64) -> Option<Watermark> {
+        let expires_at = Timestamp::from_ms(moment_ms);
+        let set = Mutation::Set { key: &[keyspace::DATA, key], value: b"v", expires_at };
+        let batch = Batch { checks: &[], mutations: &[set] };
+        core.commit(batch, Durability::Buffered).map(drop).unwrap();
+        while core.sweep().unwrap() {}
+        core.watermark()
+    }
+
+    #[test]
+    fn the_watermark_does_not_go_back_with_the_clock() {
+        let disk = SimDisk::new(1, Rules::none());
+        let mark = sweep_one(&open(&disk, 2_000), b'a', 1_500).unwrap();
+        assert_eq!(mark.moment.ms(), 1_500);
+        let core = open(&disk, 1_000);
+        assert_eq!(core.watermark(), Some(mark));
+        assert_eq!(sweep_one(&core, b'b', 900), Some(mark));
+        drop(core);
+        let core = open(&disk, 1_000);
+        assert_eq!(core.watermark(), Some(mark), "nor on the disk");
+        assert!(sweep_one(&core, b'c', 400).is_some_and(|mark| mark.moment.ms() == 1_500));
+    }
+}

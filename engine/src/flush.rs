@@ -165,3 +165,62 @@ impl Core {
         written.inspect_err(|_| self.state.lock().abandon(begun))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use icecore_disk::clock::ManualClock;
+    use icecore_disk::random::SeededRandom;
+    use icecore_disk::sim::{Rules, SimDisk};
+    use icecore_wal::Durability;
+
+    use super::*;
+    use crate::batch::{Batch, Mutation};
+    use crate::core::Environment;
+    use crate::keyspace::DATA;
+    use crate::options::{Options, Workers};
+
+    fn open() -> Core {
+        let env = Environment {
+            disk: SimDisk::new(1, Rules::none()),
+            clock: Arc::new(ManualClock::at(1_000_000)),
+            random: Arc::new(SeededRandom::new(1)),
+        };
+        let options = Options { workers: Workers::Manual, reserve_bytes: 0, ..Options::default() };
+        crate::open::open(env, options).unwrap()
+    }
+
+    fn commit(core: &Core, mutations: &[Mutation<'_>]) -> Result<(), Error> {
+        core.commit(Batch { checks: &[], mutations }, Durability::Sync).map(drop)
+    }
+
+    const DELETE: Mutation<'_> = Mutation::Delete { key: &[DATA, b'a'] };
+
+    #[test]
+    fn an_idle_store_flushes_its_deletions() {
+        let core = open();
+        commit(&core, &[DELETE]).unwrap();
+        core.freeze_idle_deletions(core.last_issued());
+        assert_eq!(core.stats().unwrap().frozen_memtables, 1);
+        assert!(core.flush_oldest().unwrap());
+    }
+
+    #[test]
+    fn a_refused_commit_with_a_deletion_leaves_an_idle_store_alone() {
+        let core = open();
+        let refuse = |_: Option<crate::batch::Current<'_>>| Err(Error::invalid("refused"));
+        let update = Mutation::Update { key: &[DATA, b'b'], update: &refuse };
+        commit(&core, &[DELETE, update]).unwrap_err();
+        core.freeze_idle_deletions(core.last_issued());
+        assert_eq!(core.stats().unwrap().frozen_memtables, 0, "there is nothing to flush");
+        assert!(!core.flush_oldest().unwrap());
+    }
+
+    #[test]
+    fn deletions_that_were_flushed_already_leave_an_idle_store_alone() {
+        let core = open();
+        commit(&core, &[DELETE]).unwrap();
+        core.flush().unwrap();
+        core.freeze_idle_deletions(core.last_issued());
+        assert!(!core.flush_oldest().unwrap());
+    }
+}

@@ -37,6 +37,8 @@ impl Core {
 
     /// Holds a commit back as long as flush and compaction need it.
     pub(crate) fn keep_pace(&self) -> Result<(), Error> {
+        // Without a log nobody would ever make room: what was recovered stays in memory.
+        self.log()?;
         loop {
             match self.pace() {
                 Pace::Free => return Ok(()),

@@ -277,3 +277,25 @@ fn an_entry_is_hidden_by_later_ranges_of_its_reader_and_by_its_own_end() {
     let expires = |ms| hides(&Owned::new(9, 1, Some(ms)).entry(), [&set], AT, now());
     assert!(expires(NOW_MS) && !expires(NOW_MS + 1) && !expires(0));
 }
+
+#[test]
+fn a_bounded_merge_does_not_walk_over_what_is_hidden_outside() {
+    let shown = 100..103;
+    let entries = (0..200).map(|key| Owned::new(key, 1, shown.contains(&key).then_some(0)));
+    let source = List { moves_left: 6, ..List::new(entries.collect()) };
+    let merge = || Merge::new(vec![source.clone()], |_: &Entry<'_>| false).within(&[100], &[103]);
+    let mut forward = merge();
+    forward.seek(&[100]).unwrap();
+    for key in shown.clone() {
+        assert_eq!(forward.entry().unwrap().key, [key]);
+        forward.next().unwrap();
+    }
+    assert!(forward.entry().is_none_or(|entry| entry.key >= &[103][..]));
+    let mut backward = merge();
+    backward.seek_before(&[103]).unwrap();
+    for key in shown.rev() {
+        assert_eq!(backward.entry().unwrap().key, [key]);
+        backward.prev().unwrap();
+    }
+    assert!(backward.entry().is_none_or(|entry| entry.key < &[100][..]));
+}

@@ -302,3 +302,24 @@ fn an_error_in_an_update_fails_the_whole_commit_and_leaves_no_trace() {
     assert_eq!(engine.visible(), before);
     assert!(matches!(set_if(&engine, "a", Some(before), b"3"), Outcome::Committed(_)));
 }
+
+#[test]
+fn a_reader_merges_no_tables_although_there_are_many() {
+    let machine = Machine::new(1);
+    let engine = machine.open(Options { level0_tables: 100, ..small() });
+    for i in 0..10 {
+        set(&engine, &format!("{}", i % 3), &[i; 100]);
+        engine.flush().unwrap();
+    }
+    let seen = contents(&engine);
+    engine.close().unwrap();
+    let before = machine.disk.snapshot_files();
+    let engine = machine.open(Options { level0_tables: 2, ..read_only() });
+    for choice in 0..12 {
+        assert_eq!(engine.step(choice).unwrap_err().kind(), ErrorKind::ReadOnly);
+        assert_eq!(engine.compact().unwrap_err().kind(), ErrorKind::ReadOnly);
+    }
+    assert_eq!(contents(&engine), seen);
+    drop(engine);
+    assert!(machine.disk.snapshot_files() == before, "a reader changed something");
+}

@@ -375,3 +375,22 @@ fn damage_anywhere_in_a_table_is_found_by_whoever_reads_there() {
         assert!(seen.is_err() || seen.unwrap().len() == 400, "nothing wrong is ever shown");
     }
 }
+
+#[test]
+fn a_log_that_ends_before_what_the_tables_hold_is_noticed() {
+    let mut machine = Machine::new(1);
+    let engine = machine.open(logging());
+    for i in 0..10 {
+        set(&engine, &format!("{i}"), b"v");
+    }
+    let older = machine.disk.snapshot_files();
+    for i in 10..20 {
+        set(&engine, &format!("{i}"), b"v");
+    }
+    engine.flush().unwrap();
+    set(&engine, "acknowledged", b"v");
+    machine.kill();
+    machine.at_rest(|disk| disk.restore_older(&older, |name| matches!(name, Name::Wal(_))));
+    let log = machine.names(|name| matches!(name, Name::Wal(_)))[0];
+    refused(&machine, ErrorKind::Corrupt, log);
+}

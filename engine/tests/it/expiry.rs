@@ -258,3 +258,18 @@ fn records_tell_when_they_expire() {
         engine.flush().unwrap();
     }
 }
+
+#[test]
+fn a_sweep_keeps_to_the_largest_commit() {
+    for commit_bytes_max in [80, 150, 1_000] {
+        let machine = Machine::new(1);
+        let engine = machine.open(Options { commit_bytes_max, ..small() });
+        for i in 0..300 {
+            set_until(&engine, &format!("{i:03}"), b"v", START_MS + 100 + i % 7);
+        }
+        machine.clock.advance_ms(1_000);
+        settle(&engine);
+        assert_eq!(engine.stats().unwrap().swept, 300, "{commit_bytes_max}");
+        assert!(names(&engine).is_empty());
+    }
+}

@@ -1,6 +1,7 @@
 //! A disk that has no room. It refuses what needs room and nothing else, and never poisons.
 
-use icecore_disk::sim::{Failure, OpKind};
+use icecore_disk::Name;
+use icecore_disk::sim::{Damage, Failure, OpKind};
 use icecore_engine::keyspace::DATA;
 use icecore_engine::{Engine, Error, ErrorKind, LogOptions, Options, Workers};
 
@@ -194,4 +195,93 @@ fn allocations_that_find_the_disk_full_never_poison() {
         assert_eq!(contents(&engine).len(), acknowledged);
         assert_eq!(engine.stats().unwrap().poisoned, None);
     }
+}
+
+/// A store of which much is in the log only, after its process was killed, and what it held.
+fn killed() -> (Machine, Vec<(String, Vec<u8>)>) {
+    let mut machine = Machine::new(1);
+    let engine = machine.open(Options { memtable_bytes: 1 << 20, ..options() });
+    for i in 0..200 {
+        set(&engine, &format!("{i:03}"), &[i as u8; 400]);
+    }
+    let before = contents(&engine);
+    machine.kill();
+    drop(engine);
+    (machine, before)
+}
+
+#[test]
+fn a_store_that_is_too_full_to_be_recovered_is_opened_for_reading() {
+    let (machine, before) = killed();
+    let used = machine.disk.used_bytes();
+    for room in [0, 10 << 10, 30 << 10] {
+        machine.disk.set_space(Some(used + room));
+        for workers in [Workers::Manual, Workers::Threads] {
+            let engine = machine.open(Options { workers, ..options() });
+            assert_eq!(contents(&engine), before);
+            let refusal = try_set(&engine, "more", b"v").unwrap_err();
+            assert_eq!(refusal.kind(), ErrorKind::OutOfSpace, "{refusal:?}");
+            assert!(refusal.is_retryable());
+            assert_eq!(engine.compact().unwrap_err().kind(), ErrorKind::OutOfSpace);
+            assert_eq!(machine.try_open(options()).unwrap_err().kind(), ErrorKind::Locked);
+            assert_clean(&engine);
+            engine.close().unwrap();
+            assert!(machine.disk.used_bytes() <= used, "a failed recovery leaves nothing behind");
+        }
+    }
+    machine.disk.set_space(None);
+    let engine = machine.open(options());
+    assert_eq!(contents(&engine), before);
+    set(&engine, "more", b"v");
+    assert_clean(&engine);
+}
+
+#[test]
+fn what_a_store_does_not_use_makes_room_for_its_recovery() {
+    let (mut machine, before) = killed();
+    let used = machine.disk.used_bytes();
+    let leftovers = [Name::Table(900), Name::Temp(900)];
+    machine.at_rest(|disk| leftovers.iter().for_each(|name| disk.write_file(*name, &[7; 300_000])));
+    machine.disk.set_space(Some(used + 600_000));
+    assert!(machine.disk.used_bytes() >= used + 600_000, "there is no room at all");
+    let engine = machine.open(options());
+    assert_eq!(contents(&engine), before);
+    set(&engine, "more", b"v");
+    assert!(machine.names(|name| leftovers.contains(&name)).is_empty());
+    assert_clean(&engine);
+}
+
+#[test]
+fn damage_is_told_before_anything_is_removed_to_make_room() {
+    let (mut machine, _) = killed();
+    let leftover = Name::Table(900);
+    let segment = machine.names(|name| matches!(name, Name::Wal(_)))[0];
+    machine.at_rest(|disk| {
+        disk.write_file(leftover, &[7; 300_000]);
+        disk.corrupt(segment, 600, Damage::FlipBit(3)).unwrap();
+    });
+    machine.disk.set_space(Some(machine.disk.used_bytes()));
+    assert_eq!(machine.try_open(options()).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(machine.names(|name| name == leftover), [leftover]);
+}
+
+#[test]
+fn a_compaction_of_many_steps_needs_room_for_one() {
+    let machine = Machine::new(1);
+    let shape = Options { level_base_bytes: 16 << 10, table_bytes: 8 << 10, ..options() };
+    let engine = machine.open(shape);
+    let fill = |round: u8| {
+        for i in 0..400 {
+            set(&engine, &format!("{:03}", i * 7 % 400), &[round; 200]);
+        }
+        engine.compact().unwrap();
+    };
+    fill(1);
+    fill(2);
+    let used = machine.disk.used_bytes();
+    machine.disk.set_space(Some(3 * used));
+    for round in 3..6 {
+        fill(round);
+    }
+    assert!(contents(&engine).iter().all(|(_, value)| *value == [5; 200]));
 }

@@ -5,12 +5,15 @@
 
 mod access;
 mod checkpoint;
+mod closing;
 mod damage;
 mod expiry;
 mod full_disk;
+mod gate;
 mod io_errors;
 mod million;
 mod model;
+mod poison;
 mod ranges;
 mod snapshots;
 mod store;

@@ -224,3 +224,21 @@ fn ranges_that_overlap_each_other_add_up() {
     }
     assert_clean(&engine);
 }
+
+#[test]
+fn a_memtable_with_many_deleted_ranges_is_full() {
+    let machine = Machine::new(1);
+    let engine = machine.open(Options { memtable_bytes: 32 << 20, ..small() });
+    set(&engine, "0000", b"v");
+    // A consumer that truncates what it has read: every range lies over all of those before it.
+    for i in 1..=2_000 {
+        delete_range(&engine, "", &format!("{i:04}"));
+    }
+    let stats = engine.stats().unwrap();
+    assert!(stats.flushes + stats.frozen_memtables > 4, "{stats:?}");
+    engine.compact().unwrap();
+    assert!(names(&engine).is_empty());
+    let levels = engine.stats().unwrap().levels;
+    assert!(levels.iter().all(|level| level.range_tombstones <= 1), "{levels:?}");
+    assert_clean(&engine);
+}

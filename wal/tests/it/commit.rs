@@ -188,3 +188,16 @@ fn who_never_waits_writes_what_has_piled_up() {
     let (recovery, read) = store.recover(&*store.disk).unwrap();
     assert_eq!((read.len(), recovery.ending), (3000, Ending::Clean));
 }
+
+#[test]
+fn a_wait_needs_nobody_else_when_its_group_holds_a_later_commit() {
+    let store = Store::new();
+    // Because of this one, the group of the others is not written durably but synced.
+    store.commit(b"in the kernel", BUFFERED);
+    let first = store.append(b"first", SYNC);
+    let second = store.append(b"second", SYNC);
+    // Were this to hang: nobody but this thread drives the log.
+    store.log.wait(first).unwrap();
+    assert!(store.log.durable_stamp() >= first);
+    store.log.wait(second).unwrap();
+}

@@ -145,3 +145,16 @@ fn an_error_of_the_reader_is_not_a_torn_log() {
     let (_, read) = store.recover(&*store.disk).unwrap();
     assert_eq!(stamps(&read), [1]);
 }
+
+#[test]
+fn a_wait_for_a_stamp_that_the_failure_kept_out_of_the_log_is_told_of_it() {
+    let store = Store::new();
+    store.commit(b"one", SYNC);
+    store.log.reserve(3).unwrap();
+    store.log.poison();
+    let kept_out = Versionstamp::new(2);
+    assert!(matches!(store.log.append(kept_out, 1002, b"two", SYNC), Err(Error::Poisoned)));
+    assert!(matches!(store.log.wait(kept_out), Err(Error::Poisoned)));
+    assert_eq!(store.log.stats().commits, 1, "the log can still be asked");
+    assert!(matches!(store.log.close(), Err(Error::Poisoned)));
+}
