@@ -49,7 +49,13 @@ impl History {
         let options = settings(&dice);
         let mut generator = Generator::new(dice);
         let length = generator.dice.between(30, 150);
-        let ops = (0..length).map(|_| generator.op()).collect();
+        let mut ops = Vec::new();
+        while ops.len() < length {
+            match generator.kind() {
+                Kind::Flights => ops.extend(generator.flights()),
+                kind => ops.push(generator.op(kind)),
+            }
+        }
         let born_late = generator.dice.one_in(5);
         let stop_at = generator.dice.below(20) as u64;
         let birth = born_late.then(|| (stop_at, generator.revival()));
@@ -58,7 +64,7 @@ impl History {
 }
 
 /// The kinds of operations and how often they come.
-const WEIGHTS: [(Kind, usize); 20] = [
+const WEIGHTS: [(Kind, usize); 21] = [
     (Kind::Commit, 40),
     (Kind::Poll, 4),
     (Kind::Get, 6),
@@ -70,6 +76,7 @@ const WEIGHTS: [(Kind, usize); 20] = [
     (Kind::Compact, 2),
     (Kind::Step, 12),
     (Kind::StepLog, 8),
+    (Kind::Flights, 3),
     (Kind::Quiesce, 1),
     (Kind::Checkpoint, 1),
     (Kind::Check, 1),
@@ -94,6 +101,7 @@ enum Kind {
     Compact,
     Step,
     StepLog,
+    Flights,
     Quiesce,
     Checkpoint,
     Check,
@@ -164,9 +172,29 @@ impl Generator {
         unreachable!("the place lies below the sum of the weights")
     }
 
-    fn op(&mut self) -> Op {
-        match self.kind() {
-            Kind::Commit => self.commit(),
+    /// Two durable writes in flight, of which the later one completes first, and perhaps a stop
+    /// then: rare by itself, and what the order of acknowledgements is about.
+    fn flights(&mut self) -> Vec<Op> {
+        // Of the log's choices: submit; submit beside one in flight; complete the second of two.
+        let drive = [Op::Step(0), Op::Step(LOG_STEP), Op::Step(LOG_STEP)];
+        let mut commit = || {
+            let value = self.value(16);
+            let mutations = vec![MutationSpec::Set { key: self.key(), value }];
+            let durability = Durability::Sync;
+            Op::Commit { checks: Vec::new(), mutations, durability, wait: false }
+        };
+        let (first, second) = (commit(), commit());
+        let [submit, submit_another, complete_last] = drive;
+        let mut ops = vec![first, submit, second, submit_another, complete_last, Op::Poll];
+        if self.dice.one_in(3) {
+            ops.push(Op::Stop(self.revival()));
+        }
+        ops
+    }
+
+    fn op(&mut self, kind: Kind) -> Op {
+        match kind {
+            Kind::Commit | Kind::Flights => self.commit(),
             Kind::Poll => Op::Poll,
             Kind::Get => Op::Get(self.key()),
             Kind::GetMany => {
@@ -181,8 +209,7 @@ impl Generator {
             Kind::Flush => Op::Flush,
             Kind::Compact => Op::Compact,
             Kind::Step => Op::Step(self.dice.next()),
-            // A multiple of the number of kinds of work begins with the log.
-            Kind::StepLog => Op::Step(self.dice.next() / 8 * 5),
+            Kind::StepLog => Op::Step(self.dice.next() / 8 * LOG_STEP),
             Kind::Quiesce => Op::Quiesce,
             Kind::Checkpoint => Op::Checkpoint,
             Kind::Check => Op::Check,
@@ -344,6 +371,9 @@ impl Generator {
         (start, end)
     }
 }
+
+/// The number of kinds of background work (`Core::step`): a multiple of it begins with the log.
+pub(crate) const LOG_STEP: u64 = 6;
 
 /// The calls that are made to fail.
 const FAILING: [OpKind; 17] = [

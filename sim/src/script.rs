@@ -5,7 +5,7 @@ use icecore_engine::{
 };
 
 use crate::batch::MutationSpec;
-use crate::generate::key;
+use crate::generate::{LOG_STEP, key};
 use crate::history::{CheckPlan, Fate, Op, Revival};
 use crate::model::Value;
 use crate::world::CLOCK_START_MS;
@@ -96,7 +96,7 @@ fn reopen(close: bool, options: Option<Options>) -> Op {
 
 /// A step that begins with the log.
 fn drive(choice: u64) -> Op {
-    Op::Step(choice * 5)
+    Op::Step(choice * LOG_STEP)
 }
 
 /// A flush whose edit of the manifest takes eight kilobytes: the first and the last key of a table.

@@ -4,7 +4,11 @@ use clap::Args;
 #[cfg(feature = "planted")]
 use icecore_model::planted::{Planted, plant};
 #[cfg(feature = "planted")]
-use icecore_sim::mutant_disk::DiskBug;
+use icecore_sim::{
+    exhaust::{TROUBLES, every_crash, every_failure},
+    mutant_disk::DiskBug,
+    script,
+};
 
 #[cfg(feature = "planted")]
 use crate::search::Search;
@@ -79,8 +83,7 @@ fn hunt(arguments: &Arguments, prey: Prey) -> bool {
         let found = search.run();
         plant(None);
         let Some((seed, violation)) = found.failures.first() else {
-            println!("{prey}: SURVIVES {end} seeds");
-            return false;
+            return hunt_in_scripts(prey, end);
         };
         if icecore_sim::run_seed(*seed, None, false).violation.is_none() {
             println!("{prey}: killed by seed {seed}: {violation}");
@@ -89,6 +92,26 @@ fn hunt(arguments: &Arguments, prey: Prey) -> bool {
         println!("seed {seed} fails without any bug: see `cargo xtask sim --seed {seed}`");
         start = seed + 1;
     }
+}
+
+/// What no random history has met may still fail a script.
+#[cfg(feature = "planted")]
+fn hunt_in_scripts(prey: Prey, seeds: u64) -> bool {
+    prey.plant();
+    let violation = match prey {
+        // The scripts run on the plain simulated disk.
+        Prey::Disk(_) => None,
+        Prey::Engine(_) => script::all().iter().find_map(|script| {
+            let crashes = every_crash(script);
+            crashes.and_then(|_| every_failure(script, TROUBLES[0])).err()
+        }),
+    };
+    plant(None);
+    match &violation {
+        Some(violation) => println!("{prey}: killed by a script: {violation}"),
+        None => println!("{prey}: SURVIVES {seeds} seeds and all scripts"),
+    }
+    violation.is_some()
 }
 
 /// Bugs are planted only in a build of its own, which this one starts.
