@@ -268,20 +268,23 @@ fn damage_is_told_before_anything_is_removed_to_make_room() {
 #[test]
 fn a_compaction_of_many_steps_needs_room_for_one() {
     let machine = Machine::new(1);
-    let shape = Options { level_base_bytes: 16 << 10, table_bytes: 8 << 10, ..options() };
-    let engine = machine.open(shape);
-    let fill = |round: u8| {
+    let (level_base_bytes, table_bytes) = (16 << 10, 8 << 10);
+    let deep = Options { level_base_bytes, table_bytes, level0_tables: 2, ..options() };
+    let fill = |options: Options, round: u8| {
+        let engine = machine.open(options);
         for i in 0..400 {
             set(&engine, &format!("{:03}", i * 7 % 400), &[round; 200]);
         }
-        engine.compact().unwrap();
+        engine
     };
-    fill(1);
-    fill(2);
+    // Several levels below, and a level 0 that nobody has merged.
+    fill(deep.clone(), 1).compact().unwrap();
+    drop(fill(Options { level0_tables: 100, ..deep.clone() }, 2));
+    let engine = machine.open(deep);
     let used = machine.disk.used_bytes();
-    machine.disk.set_space(Some(3 * used));
-    for round in 3..6 {
-        fill(round);
-    }
-    assert!(contents(&engine).iter().all(|(_, value)| *value == [5; 200]));
+    machine.disk.set_space(Some(used + used / 2));
+    engine.compact().unwrap();
+    assert!(engine.stats().unwrap().compactions > 5);
+    assert!(contents(&engine).iter().all(|(_, value)| *value == [2; 200]));
+    assert_clean(&engine);
 }
