@@ -15,7 +15,7 @@ use crate::list::{List, Selector};
 use crate::value::Value;
 
 /// An open store. Cheap to clone, and to be shared between threads; the store stays open until
-/// the last clone is gone.
+/// the last clone and the last list are gone.
 ///
 /// Dropping the last clone loses nothing that was acknowledged. [`Kv::close`] does the same in an
 /// orderly way and reports what goes wrong.
@@ -156,8 +156,8 @@ impl Kv {
     }
 
     /// Closes the store for all clones: makes buffered commits durable and gives the directory
-    /// back. Calls after that get [`Closed`](crate::ErrorKind::Closed); lists that are open stay
-    /// usable.
+    /// back. Calls after that get [`Closed`](crate::ErrorKind::Closed), and so do lists that are
+    /// open.
     ///
     /// # Errors
     /// The first thing that went wrong. Nothing acknowledged is lost by it, and the store is

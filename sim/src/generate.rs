@@ -117,7 +117,7 @@ struct Generator {
     dice: Dice,
     weights: Vec<(Kind, usize)>,
     weight: usize,
-    /// What a wait-free observer of the clock operations knows of the time.
+    /// The time, if every movement of the clock so far was carried out.
     wall_ms: u64,
     token: u64,
     witness: bool,

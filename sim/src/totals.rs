@@ -44,7 +44,7 @@ totals! {
     power_cuts,
     /// Killed processes.
     kills,
-    /// Stops of the machine inside a recovery, among the two above.
+    /// Stops of the machine inside a recovery; in random histories among the two above.
     stops_in_recovery,
     /// Openings after a stop that were compared with the oracle.
     recoveries,
@@ -52,7 +52,7 @@ totals! {
     recoveries_with_loss,
     /// Orderly openings.
     reopenings,
-    /// Openings for reading alone, because the disk was full.
+    /// Openings on a full disk, for reading alone, whose last stamp lies below one that was shown.
     full_openings,
     /// Calls that failed for an armed error or want of space.
     refused,

@@ -1,9 +1,9 @@
 //! Kills a child again and again, and verifies what it acknowledged.
 //!
 //! One round:
-//! 1. a child opens the store, which recovers what the last kill left, and transfers;
+//! 1. a child opens the store and transfers;
 //! 2. after its first acknowledgement it lives for a random time, then it gets SIGKILL;
-//! 3. the store is opened, which recovers again, and [verified](super::verify).
+//! 3. the store is opened, which recovers, [verified](super::verify), and closed.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
