@@ -77,13 +77,15 @@ impl Core {
             |m: &Mutation<'_>| matches!(m, Mutation::Delete { .. } | Mutation::DeleteRange { .. });
         let base = NewestState { core: self, now_ms };
         let stamp = self.append(writer, durability, now_ms, &mut |_, stamp, effects| {
-            resolve::resolve(batch.mutations, stamp, &base, effects)
+            resolve::resolve(batch.mutations, stamp, &base, effects)?;
+            limit("a commit's encoded effects", self.options.commit_bytes_max, effects.len())
         })?;
         writer.deletions |= batch.mutations.iter().any(deletes);
         Ok(Submitted::Appended(stamp))
     }
 
-    /// Commits deletions that the engine itself computes, under the writer lock.
+    /// Commits deletions that the engine itself computes, under the writer lock. The setting for
+    /// the largest commit is for callers only: what just fits in it takes a little more to delete.
     pub(crate) fn commit_effects(
         &self,
         durability: Durability,
@@ -120,9 +122,7 @@ impl Core {
         let stamp = writer.last.next();
         let mut effects = std::mem::take(&mut writer.effects);
         effects.clear();
-        let filled = fill(self, stamp, &mut effects)
-            .and_then(|()| self.check_commit_size(effects.len()))
-            .and_then(|()| self.reserve(effects.len()));
+        let filled = fill(self, stamp, &mut effects).and_then(|()| self.reserve(effects.len()));
         let appended = filled.and_then(|()| {
             let armed = PoisonUnlessDisarmed(log);
             writer
@@ -173,10 +173,6 @@ impl Core {
             self.poison(&error);
         }
         error
-    }
-
-    fn check_commit_size(&self, bytes: usize) -> Result<(), Error> {
-        limit("a commit's encoded effects", self.options.commit_bytes_max, bytes)
     }
 
     fn failed_checks(

@@ -1,7 +1,7 @@
 //! A disk that has no room. It refuses what needs room and nothing else, and never poisons.
 
 use icecore_disk::Name;
-use icecore_disk::sim::{Damage, Failure, OpKind};
+use icecore_disk::sim::{Crash, Damage, Failure, OpKind, Rules};
 use icecore_engine::keyspace::DATA;
 use icecore_engine::{Engine, Error, ErrorKind, LogOptions, Options, Workers};
 
@@ -287,4 +287,31 @@ fn a_compaction_of_many_steps_needs_room_for_one() {
     assert!(engine.stats().unwrap().compactions > 5);
     assert!(contents(&engine).iter().all(|(_, value)| *value == [2; 200]));
     assert_clean(&engine);
+}
+
+#[test]
+fn what_a_full_store_shows_survives_a_power_cut_also_after_a_failed_sync() {
+    for seed in 0..16 {
+        let mut machine = Machine::new(seed);
+        machine.disk.set_rules(Rules::power_cut());
+        let engine = machine.open(Options { memtable_bytes: 1 << 20, ..options() });
+        for i in 0..100 {
+            set(&engine, &format!("{i:03}"), &[7; 400]);
+        }
+        machine.disk.fail_next(OpKind::Complete, Failure::Io, 1);
+        let unknown = try_set(&engine, "unknown", b"v").unwrap_err();
+        assert_eq!(unknown.kind(), ErrorKind::OutcomeUnknown, "{unknown:?}");
+        drop(engine);
+        // The system may go on to show what the disk never got, and call it durable.
+        machine.disk.set_space(Some(machine.disk.used_bytes()));
+        let engine = machine.open(options());
+        let shown = contents(&engine);
+        assert!(shown.len() >= 100);
+        assert_eq!(try_set(&engine, "more", b"v").unwrap_err().kind(), ErrorKind::OutOfSpace);
+        machine.disk.crash(Crash::KeepNone);
+        drop(engine);
+        machine.disk = machine.disk.reopen();
+        machine.disk.set_space(None);
+        assert_eq!(contents(&machine.open(options())), shown);
+    }
 }
