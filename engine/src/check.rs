@@ -50,11 +50,13 @@ impl fmt::Display for CheckReport {
 }
 
 impl Core {
-    pub(crate) fn check(&self) -> CheckReport {
+    pub(crate) fn check(&self) -> Result<CheckReport, Error> {
         let mut report = CheckReport::default();
         // No flush and no compaction changes the set of files while it is compared.
         let _maintenance = lock(&self.maintenance);
         let _compacting = lock(&self.compacting);
+        // Asked under the locks: after `close` has had them, the files are somebody else's.
+        self.check_open()?;
         let (catalog, view) = {
             let state = self.state.lock();
             (state.catalog.clone(), std::sync::Arc::clone(&state.view))
@@ -75,7 +77,7 @@ impl Core {
             Ok(commits) => report.log_commits = commits,
             Err(error) => report.problems.push(error),
         }
-        report
+        Ok(report)
     }
 
     /// Reads the log as a recovery would. Commits wait meanwhile, so that the set of segments

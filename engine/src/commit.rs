@@ -133,9 +133,12 @@ impl Core {
             std::mem::forget(armed);
             Ok(())
         });
-        writer.log_bytes += (effects.len() as u64).next_multiple_of(LOG_BYTES_PER_COMMIT_MIN);
+        let bytes = effects.len();
+        effects.clear();
+        effects.shrink_to(EFFECTS_BYTES_KEPT);
         writer.effects = effects;
         appended?;
+        writer.log_bytes += (bytes as u64).next_multiple_of(LOG_BYTES_PER_COMMIT_MIN);
         writer.last = stamp;
         if self.is_full(writer) {
             self.freeze(writer);
@@ -250,6 +253,9 @@ impl Core {
 
 /// A frame's header and, for a durable commit, the padding of its block.
 const LOG_BYTES_PER_COMMIT_MIN: u64 = 512;
+
+/// The memory for encoded effects that is kept from one commit to the next.
+const EFFECTS_BYTES_KEPT: usize = 1 << 20;
 
 /// How many commits share one look at the readers.
 const FLOOR_EVERY: u64 = 64;

@@ -2,7 +2,8 @@
 //!
 //! Locks are taken in this order, never the other way round:
 //!
-//! 1. `maintenance` (one holder flushes, sweeps, prepares log segments) or `compacting`;
+//! 1. `maintenance` (one holder flushes, sweeps, prepares log segments), `compacting`, and
+//!    `collecting` (one holder deletes files), in this order where several are needed;
 //! 2. `writer`: what a commit needs exclusively;
 //! 3. `state`: the catalog, the manifest and the current view.
 //!
@@ -55,6 +56,7 @@ pub(crate) struct Core {
     pub(crate) state: Arc<SharedState>,
     pub(crate) maintenance: Mutex<()>,
     pub(crate) compacting: Mutex<()>,
+    pub(crate) collecting: Mutex<()>,
     pub(crate) watermark: RwLock<Option<Watermark>>,
     /// The highest reading of the wall clock in this life, in milliseconds.
     pub(crate) clock_ms: AtomicU64,
@@ -118,6 +120,8 @@ pub(crate) struct State {
     pub(crate) flush_failure: Option<Error>,
     /// Why the last attempt of a compaction failed, if it did.
     pub(crate) compaction_failure: Option<Error>,
+    /// Why the last round of other work failed, if it did: sweeping, segments, beacons.
+    pub(crate) maintenance_failure: Option<Error>,
     /// Counts changes, so that a waiter can tell one from a spurious wake-up.
     pub(crate) changes: u64,
     /// Workers are to end.
@@ -146,9 +150,9 @@ impl SharedState {
     }
 
     /// Waits until something has changed since the count of changes was `seen`, or `patience` has
-    /// passed. The caller looks again at whatever it waits for.
+    /// passed, or the store is being closed. The caller looks again at whatever it waits for.
     pub(crate) fn wait_for_change(&self, seen: u64, patience: Duration) {
-        let unchanged = |state: &mut State| state.changes == seen;
+        let unchanged = |state: &mut State| state.changes == seen && !state.stopping;
         let waited = self.changed.wait_timeout_while(self.lock(), patience, unchanged);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
@@ -319,8 +323,8 @@ impl Core {
         self.settle_poison();
     }
 
-    /// Lets a store that was poisoned by its manifest poison its log, too. The caller holds no
-    /// lock: this wakes whoever waits for a commit.
+    /// Lets a store that was poisoned by its manifest poison its log, too. The caller does not
+    /// hold the state: this may wake whoever waits for a commit.
     pub(crate) fn settle_poison(&self) {
         let poisoned = self.state.lock().poisoned.is_some();
         if let Some(log) = &self.log

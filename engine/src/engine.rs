@@ -72,6 +72,11 @@ impl Shared {
         // Waits for the commit at hand; later ones find the store closed.
         let last = lock(&core.writer).as_ref().map(|writer| writer.last);
         let stopped = core.stop_workers();
+        if self.threads.as_ref().is_some_and(Threads::include_caller) {
+            // A worker closes the store from inside a piece of work, whose locks it holds. The
+            // directory is given back when the last worker has ended, as for a killed process.
+            return stopped;
+        }
         if let Some(threads) = &self.threads {
             threads.join();
         }
@@ -79,6 +84,7 @@ impl Shared {
         // locks are kept until the directory is somebody else's.
         let _maintenance = lock(&core.maintenance);
         let _compacting = lock(&core.compacting);
+        let _collecting = lock(&core.collecting);
         let noted = stopped.and_then(|()| core.note_clean_end(last));
         // The lock goes in any case: the process may want to open the store again.
         *lock(&core.lock) = None;
@@ -273,8 +279,7 @@ impl Engine {
     /// # Errors
     /// Only when the store is closed: what is wrong with it is in the report.
     pub fn check(&self) -> Result<CheckReport, Error> {
-        self.core().check_open()?;
-        Ok(self.core().check())
+        self.core().check()
     }
 
     /// The store in numbers.
@@ -313,7 +318,8 @@ impl Core {
     ) -> Result<T, Error> {
         let pinned = self.published.pin(|| self.visible());
         let found = pinned
-            .get(key, pinned.at(), &self.access)?
+            .get(key, pinned.at(), &self.access)
+            .or_else(|error| self.check_open().and(Err(error)))?
             .filter(|f| !self.has_expired(f.stamp(), f.expires_at(), || self.now_ms()));
         let seen = see(found.as_ref());
         found.as_ref().map_or(Ok(()), crate::view::Found::check)?;
@@ -326,7 +332,9 @@ impl Core {
         let now_ms = || *now_ms.get_or_init(|| self.now_ms());
         keys.iter()
             .map(|key| {
-                let found = pinned.get(key.as_ref(), pinned.at(), &self.access)?;
+                let found = pinned
+                    .get(key.as_ref(), pinned.at(), &self.access)
+                    .or_else(|error| self.check_open().and(Err(error)))?;
                 let present =
                     found.filter(|f| !self.has_expired(f.stamp(), f.expires_at(), now_ms));
                 present.as_ref().map(record).transpose()

@@ -106,10 +106,13 @@ pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
     let opening = Opening { env, options, access, pool, loaded, segments_on_disk };
     let opened = if read_only { opening.read_only() } else { opening.read_write(&listed) };
     let mut core = match opened {
-        Err(Error::OutOfSpace { .. }) => {
+        Err(Error::OutOfSpace { .. }) if !read_only => {
             opening.make_room(&list()?)?;
             match opening.read_write(&list()?) {
-                Err(Error::OutOfSpace { .. }) => opening.full()?,
+                Err(Error::OutOfSpace { .. }) => {
+                    opening.make_room(&list()?)?;
+                    opening.full()?
+                }
                 opened => opened?,
             }
         }
@@ -308,6 +311,7 @@ impl Opening {
             poisoned: None,
             flush_failure: None,
             compaction_failure: None,
+            maintenance_failure: None,
             changes: 0,
             stopping: false,
         };
@@ -334,6 +338,7 @@ impl Opening {
             state,
             maintenance: Mutex::new(()),
             compacting: Mutex::new(()),
+            collecting: Mutex::new(()),
             watermark: RwLock::new(None),
             clock_ms: AtomicU64::new(0),
             counters: Counters::default(),

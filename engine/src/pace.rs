@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::compact::pick::owed_bytes;
-use crate::core::{Core, lock};
+use crate::core::Core;
 use crate::error::Error;
 use crate::options::Workers;
-use crate::stall::{Bounds, Load, Pace, pace};
+use crate::stall::{Bounds, Load, Pace, Reason, pace};
 
 /// How long a stopped commit waits before it looks again although nothing was announced.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ impl Core {
                     }
                     return Ok(());
                 }
-                Pace::Stop(_) => self.wait_for_room()?,
+                Pace::Stop(reason) => self.wait_for_room(reason)?,
             }
         }
     }
@@ -61,14 +61,13 @@ impl Core {
     }
 
     /// Waits until a flush or a compaction has changed something, or does one where there are no
-    /// threads for it. If the last attempt failed, so does the commit: with that failure.
-    fn wait_for_room(&self) -> Result<(), Error> {
+    /// threads for it. If the last attempt of what would help failed, so does the commit: with that
+    /// failure.
+    fn wait_for_room(&self, reason: Reason) -> Result<(), Error> {
         self.check_open()?;
         self.counters.stopped();
         if self.options.workers == Workers::Manual {
-            let _maintenance = lock(&self.maintenance);
-            let flushed = self.flush_oldest()?;
-            drop(_maintenance);
+            let flushed = self.maintain(Core::flush_oldest)?;
             if !self.compact_once()? && !flushed && matches!(self.pace(), Pace::Stop(_)) {
                 return Err(Error::invalid("the stall policy stops writers for no reason"));
             }
@@ -78,8 +77,11 @@ impl Core {
         let seen = {
             let state = self.state.lock();
             state.check_poison()?;
-            let failure = state.flush_failure.as_ref().or(state.compaction_failure.as_ref());
-            if let Some(error) = failure {
+            let merging = match reason {
+                Reason::FrozenMemtables => None,
+                Reason::LevelZeroTables | Reason::OwedBytes => state.compaction_failure.as_ref(),
+            };
+            if let Some(error) = state.flush_failure.as_ref().or(merging) {
                 return Err(error.clone());
             }
             state.changes

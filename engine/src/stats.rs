@@ -118,6 +118,8 @@ pub struct Stats {
     pub flush_failure: Option<String>,
     /// Why the last compaction failed, if it did.
     pub compaction_failure: Option<String>,
+    /// Why the last round of sweeping and of preparing the log failed, if it did.
+    pub maintenance_failure: Option<String>,
     /// Why no commit is accepted any more, if that is so.
     pub poisoned: Option<String>,
     /// The size of the manifest.
@@ -172,6 +174,7 @@ impl Core {
             obsolete_tables: state.obsolete.len() as u64,
             flush_failure: failure(&state.flush_failure),
             compaction_failure: failure(&state.compaction_failure),
+            maintenance_failure: failure(&state.maintenance_failure),
             poisoned: state.poisoned.clone(),
             manifest_bytes: state.manifest.as_ref().map_or(0, |manifest| manifest.bytes()),
             levels: state.catalog.levels.iter().map(|level| level_stats(level)).collect(),

@@ -48,16 +48,16 @@ pub enum Step {
     Idle,
 }
 
-/// The kinds of work in [`Core::step`].
-const KINDS: u64 = 6;
+/// The kinds of work among which `step` chooses; a choice modulo this is where it starts to look.
+pub const STEP_KINDS: u64 = 6;
 
 impl Core {
     /// Does one piece of work, starting to look at the kind that `choice` picks.
     pub(crate) fn step(&self, choice: u64) -> Result<Step, Error> {
-        for kind in 0..KINDS {
-            let step = match (choice + kind) % KINDS {
-                0 => self.log()?.step(choice / KINDS)?.then_some(Step::Log),
-                1 => self.maintain(|core| core.flush_oldest())?.then_some(Step::Flush),
+        for kind in 0..STEP_KINDS {
+            let step = match (choice + kind) % STEP_KINDS {
+                0 => self.log()?.step(choice / STEP_KINDS)?.then_some(Step::Log),
+                1 => self.maintain(Core::flush_oldest)?.then_some(Step::Flush),
                 2 => self.compact_once()?.then_some(Step::Compaction),
                 3 => self.maintain(Core::sweep)?.then_some(Step::Sweep),
                 4 => self.maintain(Core::prepare_spare)?.then_some(Step::Spare),
@@ -72,7 +72,11 @@ impl Core {
         Ok(Step::Idle)
     }
 
-    fn maintain(&self, work: impl FnOnce(&Core) -> Result<bool, Error>) -> Result<bool, Error> {
+    /// Does a piece of maintenance, unless the store is closed.
+    pub(crate) fn maintain(
+        &self,
+        work: impl FnOnce(&Core) -> Result<bool, Error>,
+    ) -> Result<bool, Error> {
         let _maintenance = lock(&self.maintenance);
         // Asked under the lock: after `close` has had it, no maintenance begins.
         self.check_open()?;
@@ -109,15 +113,22 @@ impl Core {
     /// One round of maintenance. Says whether there was anything to do.
     fn maintenance_round(&self) -> Result<bool, Error> {
         // Each is tried, also when another fails.
-        let flushed = self.maintain(|core| core.flush_oldest());
+        let flushed = self.maintain(Core::flush_oldest);
         let swept = self.maintain(Core::sweep);
         let prepared = self.maintain(Core::prepare_spare);
+        let failure = swept.as_ref().err().or(prepared.as_ref().err());
+        self.state.lock().maintenance_failure = failure.cloned();
         Ok(flushed? | swept? | prepared?)
     }
 
     /// Deletes the files that nobody refers to any more. What cannot be deleted stays on the list.
     pub(crate) fn collect_garbage(&self) {
         self.published.collect();
+        let _collecting = lock(&self.collecting);
+        // Asked under the lock: after `close` has had it, the files are somebody else's.
+        if self.check_open().is_err() {
+            return;
+        }
         if planted(Planted::LeftoversKept) {
             return;
         }
@@ -187,7 +198,7 @@ impl Core {
                 core.freeze_idle_deletions(before);
                 core.beacon()?;
             }
-            core.maintain(|core| core.flush_oldest())
+            core.maintain(Core::flush_oldest)
         });
     }
 }
@@ -220,16 +231,20 @@ impl Threads {
         Ok(threads)
     }
 
-    /// Waits until all have ended. A thread that drops the last handle of the store must not wait
-    /// for itself.
+    /// Whether the calling thread is one of these: then it must not wait for them. That happens
+    /// when a waker, which a worker calls, owns the last handle of the store.
+    pub(crate) fn include_caller(&self) -> bool {
+        let caller = thread::current().id();
+        lock(&self.handles).iter().any(|handle| handle.thread().id() == caller)
+    }
+
+    /// Waits until all have ended.
     pub(crate) fn join(&self) {
         let handles = std::mem::take(&mut *lock(&self.handles));
         for handle in handles {
-            if handle.thread().id() != thread::current().id() {
-                // A worker that panicked has poisoned nothing: its locks are taken all the same,
-                // and what it was doing is tried again when the store is opened.
-                drop(handle.join());
-            }
+            // A worker that panicked has poisoned nothing: its locks are taken all the same, and
+            // what it was doing is tried again when the store is opened.
+            drop(handle.join());
         }
     }
 }

@@ -48,6 +48,7 @@ impl Core {
             Arc::clone(&state.view)
         };
         let Some(job) = pick(&metas(&view), &self.shape(), &horizon, &BTreeSet::new()) else {
+            self.state.lock().compaction_failure = None;
             return Ok(false);
         };
         let done = match job.kind {

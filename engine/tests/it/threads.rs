@@ -334,3 +334,41 @@ fn a_batch_of_many_mutations_by_many_threads_is_never_seen_in_part() {
         });
     });
 }
+
+/// A waker that owns a handle of the store, as a task does that is only kept alive by its waker.
+struct Owner(std::sync::Mutex<Option<Engine>>);
+
+impl std::task::Wake for Owner {
+    fn wake(self: std::sync::Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+#[test]
+fn a_waker_that_owns_the_last_handle_does_not_hang_the_worker_that_calls_it() {
+    use std::future::Future;
+    use std::sync::{Arc, Mutex};
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Engine::open_path(directory.path(), Options::default()).unwrap();
+    let mutations = [Mutation::Set { key: &[DATA, 1], value: b"v", expires_at: None }];
+    let batch = Batch { checks: &[], mutations: &mutations };
+    let owner = Arc::new(Owner(Mutex::new(Some(engine.clone()))));
+    let mut future = Box::pin(engine.commit_async(batch, Durability::Sync));
+    drop(engine);
+    let waker = std::task::Waker::from(Arc::clone(&owner));
+    let polled = future.as_mut().poll(&mut std::task::Context::from_waker(&waker));
+    drop(future);
+    if polled.is_ready() {
+        // The log was faster than the first poll: then there is nobody to wake.
+        drop(owner.0.lock().unwrap().take());
+    }
+    // The directory comes back when the last worker has ended.
+    let reopened = loop {
+        match Engine::open_path(directory.path(), Options::default()) {
+            Ok(engine) => break engine,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Locked, "{error:?}"),
+        }
+        std::thread::yield_now();
+    };
+    assert!(reopened.get(&[DATA, 1]).unwrap().is_some());
+}
