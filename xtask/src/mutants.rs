@@ -5,9 +5,11 @@ use clap::Args;
 use icecore_model::planted::{Planted, plant};
 #[cfg(feature = "planted")]
 use icecore_sim::{
-    exhaust::{TROUBLES, every_crash, every_failure},
+    Violation,
+    exhaust::{every_crash, every_failure},
     mutant_disk::DiskBug,
-    script,
+    script::{self, Script},
+    trouble::TROUBLES,
 };
 
 #[cfg(feature = "planted")]
@@ -65,9 +67,14 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     let all = disk.chain(Planted::ALL.iter().copied().map(Prey::Engine));
     let wanted =
         |prey: &Prey| arguments.only.as_ref().is_none_or(|part| prey.to_string().contains(part));
-    let survivors: Vec<_> = all.filter(wanted).filter(|prey| !hunt(arguments, *prey)).collect();
-    println!("{} bugs were not found", survivors.len());
-    survivors.is_empty()
+    let prey: Vec<_> = all.filter(wanted).collect();
+    if prey.is_empty() {
+        println!("no bug has such a name");
+        return false;
+    }
+    let survivors = prey.iter().filter(|prey| !hunt(arguments, **prey)).count();
+    println!("{} bugs, {survivors} were not found", prey.len());
+    survivors == 0
 }
 
 /// Searches until a history fails that holds without the bug.
@@ -94,24 +101,32 @@ fn hunt(arguments: &Arguments, prey: Prey) -> bool {
     }
 }
 
-/// What no random history has met may still fail a script.
+/// What no random history has met may still fail a script that holds without the bug.
 #[cfg(feature = "planted")]
 fn hunt_in_scripts(prey: Prey, seeds: u64) -> bool {
-    prey.plant();
-    let violation = match prey {
-        // The scripts run on the plain simulated disk.
-        Prey::Disk(_) => None,
-        Prey::Engine(_) => script::all().iter().find_map(|script| {
-            let crashes = every_crash(script);
-            crashes.and_then(|_| every_failure(script, TROUBLES[0])).err()
-        }),
-    };
-    plant(None);
-    match &violation {
-        Some(violation) => println!("{prey}: killed by a script: {violation}"),
-        None => println!("{prey}: SURVIVES {seeds} seeds and all scripts"),
+    // The scripts run on the plain simulated disk.
+    let scripts = if prey.disk_bug().is_none() { script::all() } else { Vec::new() };
+    for script in scripts {
+        prey.plant();
+        let with_bug = examine(&script);
+        plant(None);
+        let Err(violation) = with_bug else { continue };
+        match examine(&script) {
+            Ok(()) => {
+                println!("{prey}: killed by a script: {violation}");
+                return true;
+            }
+            Err(own) => println!("a script fails without any bug: {own}"),
+        }
     }
-    violation.is_some()
+    println!("{prey}: SURVIVES {seeds} seeds and all scripts");
+    false
+}
+
+#[cfg(feature = "planted")]
+fn examine(script: &Script) -> Result<(), Violation> {
+    every_crash(script)?;
+    every_failure(script, TROUBLES[0]).map(drop)
 }
 
 /// Bugs are planted only in a build of its own, which this one starts.

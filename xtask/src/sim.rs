@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Args, FromArgMatches};
 use icecore_sim::exhaust::{
-    TROUBLES, every_crash, every_failing_creation, every_failing_recovery, every_failure,
+    every_crash, every_failing_creation, every_failing_recovery, every_failure,
 };
 use icecore_sim::script::{self, Script};
+use icecore_sim::trouble::TROUBLES;
 use icecore_sim::{Totals, Violation, run_seed};
 
 use crate::search::Search;
@@ -33,7 +34,8 @@ pub(crate) struct Arguments {
     /// Lets each call of each script fail, instead of random histories.
     #[arg(long)]
     failures: bool,
-    /// With --exhaustive and --failures: only the scripts whose names contain this.
+    /// With --exhaustive and --failures: only the scripts whose names contain this. The creation of
+    /// a store, with --failures, is called "creation".
     #[arg(long)]
     only: Option<String>,
     /// Runs only this seed.
@@ -51,6 +53,11 @@ impl Arguments {
         let matches = command.get_matches_from(words);
         Arguments::from_arg_matches(&matches).expect("the words were parsed for these arguments")
     }
+
+    /// Whether what has this name is to be examined.
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only))
+    }
 }
 
 /// Says whether all went well.
@@ -58,9 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     match arguments.seed {
         Some(seed) => replay(seed, arguments.trace),
         None if arguments.exhaustive => scripts(arguments, "exhaustive", every_crash),
-        None if arguments.failures => {
-            failing_creations() & scripts(arguments, "failures", every_trouble)
-        }
+        None if arguments.failures => failures(arguments),
         None => search(arguments),
     }
 }
@@ -74,9 +79,25 @@ fn every_trouble(script: &Script) -> Result<Totals, Violation> {
     Ok(totals)
 }
 
+/// The name under which the creation of a store is examined.
+const CREATION: &str = "creation";
+
+fn failures(arguments: &Arguments) -> bool {
+    let created = !arguments.wants(CREATION) || failing_creations();
+    // One that names the creation alone is not to fail for want of a script.
+    let alone = arguments.wants(CREATION) && !script::all().iter().any(|s| arguments.wants(s.name));
+    created & (alone || scripts(arguments, "failures", every_trouble))
+}
+
 fn failing_creations() -> bool {
     let created = TROUBLES.into_iter().try_for_each(|t| every_failing_creation(t).map(drop));
-    created.inspect_err(|violation| println!("{violation}")).is_ok()
+    match created {
+        Ok(()) => println!("{CREATION}: holds"),
+        Err(ref violation) => {
+            println!("{violation}\n  cargo xtask sim --failures --only {CREATION:?}");
+        }
+    }
+    created.is_ok()
 }
 
 /// Examines all scripts, on several threads.
@@ -87,7 +108,11 @@ fn scripts(
 ) -> bool {
     std::panic::set_hook(Box::new(|_| {}));
     let mut scripts = script::all();
-    scripts.retain(|s| arguments.only.as_ref().is_none_or(|only| s.name.contains(only)));
+    scripts.retain(|s| arguments.wants(s.name));
+    if scripts.is_empty() {
+        println!("no script has such a name");
+        return false;
+    }
     let next = AtomicUsize::new(0);
     let sum = Mutex::new((Totals::default(), true));
     let work = || {
