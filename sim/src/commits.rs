@@ -9,7 +9,7 @@ use crate::batch::{BatchSpec, CheckSpec, MutationSpec};
 use crate::history::CheckPlan;
 use crate::model::Fruitless;
 use crate::violation::{Violation, ensure};
-use crate::world::{InFlight, World, poll_once};
+use crate::world::{Compared, InFlight, World, poll_once};
 
 impl World {
     pub(crate) fn commit(
@@ -22,7 +22,8 @@ impl World {
         let now = self.life.now;
         let checks = checks.iter().map(|plan| self.settle(plan)).collect();
         let batch = BatchSpec { checks, mutations: mutations.to_vec() };
-        let stamp = self.life.last + 1;
+        let compared = Compared { last: self.life.last, now };
+        let stamp = compared.last + 1;
         let resolved = self.model.resolve(&batch, stamp, now);
         let was_poisoned = self.life.poisoned;
         let engine = self.engine()?;
@@ -41,7 +42,7 @@ impl World {
                         return Err(Violation::new("a commit that must be refused is under way"));
                     }
                 };
-                self.in_flight.push(InFlight { future, expected });
+                self.in_flight.push(InFlight { future, batch: batch.clone(), expected, compared });
             }
             answer
         };
@@ -71,7 +72,7 @@ impl World {
                     None => Outcome::Committed(Versionstamp::new(stamp)),
                     Some(Fruitless::CheckFailed(indexes)) => {
                         self.totals.failed_checks += 1;
-                        self.show_failure(&batch, &indexes)?;
+                        self.show_failure(&batch, &indexes, compared)?;
                         Outcome::CheckFailed { indexes }
                     }
                     Some(Fruitless::Refused) => {
@@ -87,12 +88,20 @@ impl World {
         }
     }
 
-    /// A caller who is told that a check failed must see why.
-    fn show_failure(&self, batch: &BatchSpec, indexes: &[usize]) -> Result<(), Violation> {
-        let (now, visible) = (self.life.now, self.visible());
+    /// A caller who is told that a check failed must see why. Commits and clock readings after the
+    /// comparison may have undone it, and do not count.
+    pub(crate) fn show_failure(
+        &self,
+        batch: &BatchSpec,
+        indexes: &[usize],
+        compared: Compared,
+    ) -> Result<(), Violation> {
+        let at = self.visible().min(compared.last);
         for index in indexes {
-            let check = &batch.checks[*index];
-            let seen = self.model.get(&check.key, visible, now).map(|(stamp, _)| stamp);
+            let check = batch.checks.get(*index).ok_or_else(|| {
+                Violation::new(format!("check {index} failed, and there is no such check"))
+            })?;
+            let seen = self.model.get(&check.key, at, compared.now).map(|(stamp, _)| stamp);
             ensure(seen != check.expected, || {
                 format!("check {index} failed because of a state that is not visible")
             })?;

@@ -7,13 +7,14 @@
 //! store recovered again. Last, what was recovered must survive another crash in which nothing
 //! pending survives.
 
-use icecore_disk::sim::{Crash, Failure, Rules, SimDisk};
+use icecore_disk::sim::{Crash, Rules, SimDisk};
 
 use crate::history::{Fate, Op, Revival};
 use crate::revive::NEVER;
 use crate::script::{self, Script};
 use crate::search::guarded;
 use crate::totals::Totals;
+use crate::trouble::{Trouble, TroubleKind};
 use crate::violation::{Violation, ensure};
 use crate::world::World;
 
@@ -161,55 +162,43 @@ fn stops_in_recovery(crashed: &World, seed: u64) -> Result<Totals, Violation> {
     Err(Violation::new("the recovery does not end"))
 }
 
-/// How a call of a script fails.
-#[derive(Clone, Copy, Debug)]
-pub struct Trouble {
-    /// The error.
-    pub failure: Failure,
-    /// Whether all later calls fail, too.
-    pub for_ever: bool,
-}
-
-/// The kinds of trouble that each call of each script meets.
-pub const TROUBLES: [Trouble; 6] = [
-    Trouble { failure: Failure::Io, for_ever: false },
-    Trouble { failure: Failure::NoSpace, for_ever: false },
-    Trouble { failure: Failure::Short, for_ever: false },
-    Trouble { failure: Failure::Interrupted, for_ever: false },
-    Trouble { failure: Failure::Io, for_ever: true },
-    Trouble { failure: Failure::NoSpace, for_ever: true },
-];
-
-/// Lets each call of `script` fail in turn, as `trouble` says, and compares the store while it runs
+/// Lets each call of `script` fail in turn, as `kind` says, and compares the store while it runs
 /// and after a power cut.
 ///
 /// # Errors
 /// The first invariant that does not hold.
-pub fn every_failure(script: &Script, trouble: Trouble) -> Result<Totals, Violation> {
+pub fn every_failure(script: &Script, kind: TroubleKind) -> Result<Totals, Violation> {
     let mut totals = Totals::default();
     for call in 0..OPERATIONS_MAX {
-        let place = || format!("{}, {trouble:?} at call {call}", script.name);
-        let run = guarded(|| failing_at(script, trouble, call)).map_err(|v| v.at(place()))?;
-        let Some(run) = run else { return Ok(totals) };
-        totals += run;
+        for fate in [Fate::Power, Fate::Kill] {
+            let place = || format!("{}, {kind:?} at call {call}, then {fate:?}", script.name);
+            let run =
+                guarded(|| failing_at(script, kind, call, fate)).map_err(|v| v.at(place()))?;
+            let Some(run) = run else { return Ok(totals) };
+            totals += run;
+        }
     }
     Err(Violation::new(format!("{} does not end", script.name)))
 }
 
-fn failing_at(script: &Script, trouble: Trouble, call: u64) -> Result<Option<Totals>, Violation> {
+fn failing_at(
+    script: &Script,
+    kind: TroubleKind,
+    call: u64,
+    fate: Fate,
+) -> Result<Option<Totals>, Violation> {
     let mut world = World::new(call, Rules::power_cut(), script.options.clone(), None);
     world.begin()?;
     for op in &script.prelude {
         world.perform_and_revive(op)?;
     }
-    let at = world.disk.calls() + call;
-    world.life.faults = true;
-    arm(&world.disk, trouble, at);
+    let trouble = Trouble { kind, call: world.disk.calls() + call };
+    world.trouble = Some(trouble);
+    world.arm(trouble);
     world.run_until_stop(&script.ops)?;
-    let struck = world.disk.calls() > at;
+    let struck = world.trouble.is_none_or(|trouble| trouble.has_struck(&world.disk));
     world.calm();
     world.perform(&Op::CheckSnapshots { keep: 0 })?;
-    let fate = if call.is_multiple_of(3) { Fate::Kill } else { Fate::Power };
     world.armed = Some(Revival::plain(fate));
     world.stop();
     world.revive()?;
@@ -217,44 +206,36 @@ fn failing_at(script: &Script, trouble: Trouble, call: u64) -> Result<Option<Tot
     Ok(struck.then_some(world.totals))
 }
 
-fn arm(disk: &SimDisk, trouble: Trouble, call: u64) {
-    if trouble.for_ever {
-        disk.fail_calls_from(call, trouble.failure);
-    } else {
-        disk.fail_call(call, trouble.failure);
-    }
-}
-
-/// Lets each call of the recovery after `script` fail in turn, as `trouble` says; the store opens
+/// Lets each call of the recovery after `script` fail in turn, as `kind` says; the store opens
 /// when the trouble is over.
 ///
 /// # Errors
 /// The first invariant that does not hold.
-pub fn every_failing_recovery(script: &Script, trouble: Trouble) -> Result<Totals, Violation> {
+pub fn every_failing_recovery(script: &Script, kind: TroubleKind) -> Result<Totals, Violation> {
     let mut crashed = World::new(1, Rules::power_cut(), script.options.clone(), None);
     crashed.begin()?;
     for op in script.prelude.iter().chain(&script.ops) {
         crashed.perform_and_revive(op)?;
     }
     crashed.stop();
-    every_failing_opening(&crashed, trouble).map_err(|v| v.at(format!("after {}", script.name)))
+    every_failing_opening(&crashed, kind).map_err(|v| v.at(format!("after {}", script.name)))
 }
 
-/// Lets each call of the creation of a store fail in turn, as `trouble` says.
+/// Lets each call of the creation of a store fail in turn, as `kind` says.
 ///
 /// # Errors
 /// The first invariant that does not hold.
-pub fn every_failing_creation(trouble: Trouble) -> Result<Totals, Violation> {
+pub fn every_failing_creation(kind: TroubleKind) -> Result<Totals, Violation> {
     let mut empty = World::new(1, Rules::power_cut(), script::quiet(), None);
     empty.stop();
-    every_failing_opening(&empty, trouble).map_err(|v| v.at("creation"))
+    every_failing_opening(&empty, kind).map_err(|v| v.at("creation"))
 }
 
-fn every_failing_opening(stopped: &World, trouble: Trouble) -> Result<Totals, Violation> {
+fn every_failing_opening(stopped: &World, kind: TroubleKind) -> Result<Totals, Violation> {
     let mut totals = Totals::default();
     for call in 0..OPERATIONS_MAX {
-        let place = || format!("opening with {trouble:?} at call {call}");
-        let run = guarded(|| opening_failing_at(stopped, trouble, call));
+        let place = || format!("opening with {kind:?} at call {call}");
+        let run = guarded(|| opening_failing_at(stopped, kind, call));
         let Some(run) = run.map_err(|v| v.at(place()))? else { return Ok(totals) };
         totals += run;
     }
@@ -263,16 +244,17 @@ fn every_failing_opening(stopped: &World, trouble: Trouble) -> Result<Totals, Vi
 
 fn opening_failing_at(
     stopped: &World,
-    trouble: Trouble,
+    kind: TroubleKind,
     call: u64,
 ) -> Result<Option<Totals>, Violation> {
     let mut world = stopped.fork(call);
     world.disk = world.disk.reopen();
     world.settled = false;
     world.opening_fails = true;
-    arm(&world.disk, trouble, call);
+    let trouble = Trouble { kind, call };
+    trouble.arm(&world.disk);
     let opened = world.open(&world.options.clone());
-    let struck = world.disk.calls() > call;
+    let struck = trouble.has_struck(&world.disk);
     if opened.is_ok() {
         world.disk.disarm();
     }

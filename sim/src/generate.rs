@@ -4,6 +4,7 @@
 //! met, too ("Swarm testing", Groce et al., 2012).
 
 use icecore_disk::sim::{Failure, OpKind, Rules};
+use icecore_engine::worker::STEP_KINDS;
 use icecore_engine::{
     Compression, Durability, LogOptions, Options, ReadMode, TableOptions, Workers,
 };
@@ -176,7 +177,7 @@ impl Generator {
     /// then: rare by itself, and what the order of acknowledgements is about.
     fn flights(&mut self) -> Vec<Op> {
         // Of the log's choices: submit; submit beside one in flight; complete the second of two.
-        let drive = [Op::Step(0), Op::Step(LOG_STEP), Op::Step(LOG_STEP)];
+        let drive = [Op::Step(0), Op::Step(STEP_KINDS), Op::Step(STEP_KINDS)];
         let mut commit = || {
             let value = self.value(16);
             let mutations = vec![MutationSpec::Set { key: self.key(), value }];
@@ -194,7 +195,8 @@ impl Generator {
 
     fn op(&mut self, kind: Kind) -> Op {
         match kind {
-            Kind::Commit | Kind::Flights => self.commit(),
+            Kind::Commit => self.commit(),
+            Kind::Flights => unreachable!("several operations are drawn by `flights`"),
             Kind::Poll => Op::Poll,
             Kind::Get => Op::Get(self.key()),
             Kind::GetMany => {
@@ -209,7 +211,7 @@ impl Generator {
             Kind::Flush => Op::Flush,
             Kind::Compact => Op::Compact,
             Kind::Step => Op::Step(self.dice.next()),
-            Kind::StepLog => Op::Step(self.dice.next() / 8 * LOG_STEP),
+            Kind::StepLog => Op::Step(self.dice.next() / 8 * STEP_KINDS),
             Kind::Quiesce => Op::Quiesce,
             Kind::Checkpoint => Op::Checkpoint,
             Kind::Check => Op::Check,
@@ -371,9 +373,6 @@ impl Generator {
         (start, end)
     }
 }
-
-/// The number of kinds of background work (`Core::step`): a multiple of it begins with the log.
-pub(crate) const LOG_STEP: u64 = 6;
 
 /// The calls that are made to fail.
 const FAILING: [OpKind; 17] = [

@@ -14,7 +14,8 @@
 //! - [`generate`]: random histories; [`script`]: written ones.
 //! - [`world`]: a store, its machine and its oracle. `perform`, `commits`, `reads`, `upkeep` and
 //!   `revive` carry out operations and hold the invariants.
-//! - [`search`]: one seed after the other; [`exhaust`]: crashes and failures at every point.
+//! - [`search`]: one seed after the other; [`exhaust`]: crashes and failures at every point;
+//!   [`trouble`]: how a call fails.
 //! - [`mutant_disk`]: bugs on purpose, together with those of [`icecore_model::planted`](mod@icecore_model::planted).
 //!
 //! ```
@@ -41,6 +42,7 @@ mod revive;
 pub mod script;
 pub mod search;
 pub mod totals;
+pub mod trouble;
 mod upkeep;
 pub mod violation;
 pub mod world;

@@ -54,7 +54,8 @@ impl World {
         let reopen = Op::Reopen { close: true, look_first: true, failure: None, options };
         self.perform_and_revive(&Op::CheckSnapshots { keep: 0 })?;
         self.perform_and_revive(&reopen)?;
-        self.perform_and_revive(&Op::Quiesce)
+        self.perform_and_revive(&Op::Quiesce)?;
+        self.check_copies()
     }
 
     /// Performs one operation. If the machine stops meanwhile, that is no violation.

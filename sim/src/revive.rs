@@ -58,6 +58,7 @@ impl World {
         self.disk.set_space(None);
         self.disk.crash_at(NEVER);
         self.armed = None;
+        self.trouble = None;
         self.space_is_short = false;
     }
 
@@ -222,7 +223,11 @@ impl World {
         if let Some(options) = options {
             self.options = options.clone();
         }
-        self.disk.disarm();
+        let trouble = self.trouble.filter(|trouble| trouble.is_to_come(&self.disk));
+        match trouble {
+            Some(_) => self.opening_fails = true,
+            None => self.disk.disarm(),
+        }
         // A kernel that dropped writes after an error may show them to one opening and not to the
         // next; only the opening for writing makes what it found durable.
         let looks = look_first && !self.life.faults;
@@ -235,11 +240,18 @@ impl World {
         if !self.disk.is_running() {
             return Ok(());
         }
+        let trouble = trouble.filter(|trouble| opened.is_ok() && trouble.is_to_come(&self.disk));
         let Some(engine) = self.admit(opened)? else { return Ok(()) };
         self.disk.disarm();
         self.totals.reopenings += 1;
+        let calls = self.disk.calls();
         self.audit(engine)?;
         self.opening_fails = false;
+        // The oracle's own calls do not count, and do not fail.
+        self.trouble = trouble.map(|trouble| trouble.later_by(self.disk.calls() - calls));
+        if let Some(trouble) = self.trouble {
+            self.arm(trouble);
+        }
         self.compare_look(looked.as_ref())
     }
 
@@ -309,7 +321,8 @@ impl World {
         Err(difference.at(format!("no prefix fits, not {ends:?}; at {promised}")))
     }
 
-    /// Opens the copies that were made and compares them; each is looked at once.
+    /// Opens the copies that were made since the last time and compares them. Those of even stamps
+    /// were opened when they were made, too.
     pub(crate) fn check_copies(&mut self) -> Result<(), Violation> {
         for copy in std::mem::take(&mut self.copies) {
             self.check_copy(&copy)?;

@@ -1,11 +1,12 @@
 //! Scripted workloads: short, each with one thing to show, for crashes at every point.
 
+use icecore_engine::worker::STEP_KINDS;
 use icecore_engine::{
     Compression, Durability, LogOptions, Options, ReadMode, TableOptions, Workers,
 };
 
 use crate::batch::MutationSpec;
-use crate::generate::{LOG_STEP, key};
+use crate::generate::key;
 use crate::history::{CheckPlan, Fate, Op, Revival};
 use crate::model::Value;
 use crate::world::CLOCK_START_MS;
@@ -96,7 +97,7 @@ fn reopen(close: bool, options: Option<Options>) -> Op {
 
 /// A step that begins with the log.
 fn drive(choice: u64) -> Op {
-    Op::Step(choice * LOG_STEP)
+    Op::Step(choice * STEP_KINDS)
 }
 
 /// A flush whose edit of the manifest takes eight kilobytes: the first and the last key of a table.
@@ -359,6 +360,34 @@ fn maintenance() -> Vec<Script> {
             let one = |n: usize| [sync(vec![put(n, filled(n), 1_500)]), Op::Flush];
             (0..4).flat_map(one).collect()
         }),
+        // When the edit fails, it may be on the disk all the same, while the step behind it removes
+        // what is not needed: that must not be the table which the edit lists.
+        script(
+            "garbage after an edit",
+            quiet(),
+            vec![],
+            vec![
+                sync(vec![put(1, 1, 300)]),
+                Op::Flush,
+                in_flight(vec![put(2, 2, 300)]),
+                drive(0),
+                Op::Poll,
+            ],
+        ),
+        script(
+            "an edit after another",
+            quiet(),
+            layers(2),
+            vec![
+                sync(vec![put(1, 1, 300)]),
+                Op::Flush,
+                in_flight(vec![put(2, 2, 300)]),
+                drive(0),
+                Op::Compact,
+                buffered(vec![put(3, 3, 300)]),
+                Op::Flush,
+            ],
+        ),
         // Long keys make long edits, which fill a manifest up to the size at which it is replaced.
         script(
             "a manifest is replaced",

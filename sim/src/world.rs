@@ -16,9 +16,11 @@ use icecore_engine::{
     CommitFuture, Engine, Environment, Error, ErrorKind, Options, Outcome, Snapshot,
 };
 
+use crate::batch::BatchSpec;
 use crate::model::{Model, State};
 use crate::mutant_disk::{DiskBug, MutantDisk};
 use crate::totals::Totals;
+use crate::trouble::Trouble;
 use crate::violation::{Violation, ensure};
 
 /// Where the wall clock begins: far enough from zero to step back.
@@ -27,7 +29,19 @@ pub const CLOCK_START_MS: u64 = 1_000_000;
 /// A commit whose caller has not been told its outcome.
 pub(crate) struct InFlight {
     pub(crate) future: CommitFuture,
+    pub(crate) batch: BatchSpec,
     pub(crate) expected: Outcome,
+    /// What its checks were compared with.
+    pub(crate) compared: Compared,
+}
+
+/// The state that the checks of a commit were compared with.
+#[derive(Clone, Copy)]
+pub(crate) struct Compared {
+    /// Its last stamp.
+    pub(crate) last: u64,
+    /// The clock reading of the commit.
+    pub(crate) now: u64,
 }
 
 /// A snapshot and what it must show.
@@ -77,6 +91,8 @@ pub struct World {
     pub(crate) armed: Option<crate::history::Revival>,
     /// It is settled what survives the stop.
     pub(crate) settled: bool,
+    /// What is to go wrong or goes wrong, beyond this life if it has not struck by then.
+    pub(crate) trouble: Option<Trouble>,
     /// The room on the disk is bounded.
     pub(crate) space_is_short: bool,
     /// An error is armed for the opening at hand.
@@ -107,6 +123,7 @@ impl World {
             shown: 0,
             armed: None,
             settled: false,
+            trouble: None,
             space_is_short: false,
             opening_fails: false,
             visible_at_end: 0,
@@ -135,6 +152,7 @@ impl World {
             shown: self.shown,
             armed: None,
             settled: self.settled,
+            trouble: None,
             space_is_short: self.space_is_short,
             opening_fails: false,
             visible_at_end: self.visible_at_end,
@@ -216,7 +234,12 @@ impl World {
         for mut flight in std::mem::take(&mut self.in_flight) {
             match poll_once(&mut flight.future) {
                 Poll::Pending => waiting.push(flight),
-                Poll::Ready(Ok(outcome)) => self.told(&outcome, &flight.expected)?,
+                Poll::Ready(Ok(outcome)) => {
+                    if let Outcome::CheckFailed { indexes } = &outcome {
+                        self.show_failure(&flight.batch, indexes, flight.compared)?;
+                    }
+                    self.told(&outcome, &flight.expected)?;
+                }
                 Poll::Ready(Err(error)) => self.refused(&error)?,
             }
         }

@@ -1,8 +1,9 @@
 //! Scripts: two of them with crashes at every point, the rest without any.
 
 use icecore_disk::sim::Rules;
-use icecore_sim::exhaust::{TROUBLES, every_crash, every_failing_creation, every_failure};
+use icecore_sim::exhaust::{every_crash, every_failing_creation, every_failure};
 use icecore_sim::script::{Script, all};
+use icecore_sim::trouble::TROUBLES;
 use icecore_sim::{Totals, World};
 
 fn script(name: &str) -> Script {
@@ -46,6 +47,15 @@ fn a_manifest_is_replaced_in_its_script() {
     let created = |line: &&String| line.contains("Create") && line.contains(".manifest");
     // Two at creation, one at the reopening that ends every run, and the one in between.
     assert_eq!(world.disk().trace().iter().filter(created).count(), 4);
+}
+
+#[test]
+fn calls_after_a_reopening_fail_in_their_turn() {
+    for trouble in TROUBLES {
+        for name in ["close", "dropped without close", "other settings"] {
+            every_failure(&script(name), trouble).unwrap_or_else(|v| panic!("{v}"));
+        }
+    }
 }
 
 #[test]
