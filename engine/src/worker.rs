@@ -11,6 +11,7 @@
 //! its owner calls [`Engine::step`](crate::Engine::step), which does one piece of the same work.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -171,8 +172,16 @@ impl Core {
     fn work(&self, round: impl Fn(&Core) -> Result<bool, Error>) {
         while !self.is_stopping() {
             let before = self.state.lock().changes;
-            let done = round(self);
-            self.collect_garbage();
+            let done = catch_unwind(AssertUnwindSafe(|| {
+                let done = round(self);
+                self.collect_garbage();
+                done
+            }));
+            let Ok(done) = done else {
+                // Nobody else would do this work, and writers would wait for it for ever.
+                self.poison(&Error::Poisoned { cause: "a worker has panicked".to_owned() });
+                return;
+            };
             match done {
                 Ok(true) => {}
                 Ok(false) => self.state.wait_for_change(before, IDLE_PATIENCE),
