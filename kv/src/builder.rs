@@ -85,6 +85,16 @@ impl Builder {
         self
     }
 
+    /// How many bytes commits leave free on the disk, for the work that makes room again: tables
+    /// are written and merged before what they replace is removed. A commit for which the log
+    /// must grow is refused with [`OutOfSpace`](crate::ErrorKind::OutOfSpace) when less would be
+    /// left. The default is 256 MiB; on a small disk choose at least what is in memory under load,
+    /// which is four times [`memtable_bytes`](Builder::memtable_bytes).
+    pub fn reserve_bytes(mut self, bytes: u64) -> Builder {
+        self.options.reserve_bytes = bytes;
+        self
+    }
+
     /// Opens the store.
     ///
     /// # Errors

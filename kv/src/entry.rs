@@ -1,5 +1,7 @@
 //! What a read gives back: a key, and its value and versionstamp if it has any.
 
+use std::mem;
+
 use bytes::Bytes;
 use icecore_engine::{Item, Record};
 use icecore_model::Versionstamp;
@@ -21,14 +23,25 @@ pub struct Entry {
 
 impl Entry {
     pub(crate) fn new(key: Key, record: Option<Record>) -> Result<Entry, Error> {
-        match record {
-            Some(record) => Entry::present(key, &record.value, record.stamp),
-            None => Ok(Entry { key, value: None, versionstamp: None }),
-        }
+        let mut entry = Entry::absent(key);
+        entry.fill(record)?;
+        Ok(entry)
     }
 
-    pub(crate) fn from_item(item: Item) -> Result<Entry, Error> {
-        let (stamp, value) = (item.stamp, item.value.clone());
+    pub(crate) fn absent(key: Key) -> Entry {
+        Entry { key, value: None, versionstamp: None }
+    }
+
+    /// Makes an absent entry what the store says of its key.
+    pub(crate) fn fill(&mut self, record: Option<Record>) -> Result<(), Error> {
+        let Some(Record { value, stamp, .. }) = record else { return Ok(()) };
+        let value = Value::decode(&value).map_err(|bad| Error::bad_value(self.key.clone(), bad))?;
+        (self.value, self.versionstamp) = (Some(value), Some(stamp));
+        Ok(())
+    }
+
+    pub(crate) fn from_item(mut item: Item) -> Result<Entry, Error> {
+        let (stamp, value) = (item.stamp, mem::take(&mut item.value));
         Entry::present(Key::from_stored(item.into_key()), &value, stamp)
     }
 

@@ -70,9 +70,11 @@ impl Kv {
     ) -> Result<[Entry; N], Error> {
         let keys = keys.map(Into::into);
         let records = self.engine.get_many(&keys.each_ref().map(Key::stored))?;
-        let entries: Result<Vec<Entry>, Error> =
-            keys.into_iter().zip(records).map(|(key, record)| Entry::new(key, record)).collect();
-        Ok(entries?.try_into().expect("the engine gives one record for every key"))
+        let mut entries = keys.map(Entry::absent);
+        for (entry, record) in entries.iter_mut().zip(records) {
+            entry.fill(record)?;
+        }
+        Ok(entries)
     }
 
     /// The entries that `selector` selects, in key order, all of the moment of this call.

@@ -168,6 +168,22 @@ fn what_is_too_large_is_refused_with_its_limit() {
 }
 
 #[test]
+fn commits_leave_the_reserve_of_the_disk_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    // More than one segment of the log holds, so that the commit needs more of the disk.
+    let half = vec![7; 9 << 20];
+    for (reserve, is_refused) in [(u64::MAX, true), (0, false)] {
+        let kv = Kv::builder(&path).reserve_bytes(reserve).open().unwrap();
+        let large = kv.atomic().set(key!["a"], half.clone()).set(key!["b"], half.clone());
+        let error = large.commit_buffered().err().map(|error| error.kind());
+        assert_eq!(error, is_refused.then_some(ErrorKind::OutOfSpace));
+        assert_eq!(kv.get(key!["a"]).unwrap().is_present(), !is_refused);
+        kv.close().unwrap();
+    }
+}
+
+#[test]
 fn of_concurrent_read_modify_writes_none_is_lost() {
     const THREADS: u64 = 4;
     const INCREMENTS: u64 = 50;
