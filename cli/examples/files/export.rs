@@ -23,7 +23,15 @@ pub(crate) fn export(kv: &Kv, root: &Path) -> Result<Summary> {
         match &node {
             Node::Directory => fs::create_dir(&target).map_err(at(&target))?,
             Node::Link { target: to } => symlink(to, &target).map_err(at(&target))?,
-            Node::File { mode, bytes, .. } => write_file(kv, &path, &target, *mode, *bytes)?,
+            Node::File { mode, bytes, chunks } => {
+                let stored = write_file(kv, &path, &target, *chunks)?;
+                if stored != *bytes {
+                    let what = format!("{}: {stored} bytes are stored of {bytes}", path.display());
+                    return Err(what.into());
+                }
+                let mode = Permissions::from_mode(*mode);
+                fs::set_permissions(&target, mode).map_err(at(&target))?;
+            }
         }
         summary.count(&node);
         bar.set_position(summary.bytes);
@@ -32,18 +40,15 @@ pub(crate) fn export(kv: &Kv, root: &Path) -> Result<Summary> {
     Ok(summary)
 }
 
-fn write_file(kv: &Kv, path: &Path, target: &Path, mode: u32, bytes: u64) -> Result<()> {
+/// Writes the chunks of a file, and says how many bytes that were.
+fn write_file(kv: &Kv, path: &Path, target: &Path, count: u64) -> Result<u64> {
     let created = OpenOptions::new().write(true).create_new(true).open(target);
     let mut file = created.map_err(at(target))?;
     let mut written = 0;
-    for chunk in chunks(kv, path) {
+    for chunk in chunks(kv, path, count) {
         let chunk = chunk?;
         file.write_all(&chunk).map_err(at(target))?;
         written += chunk.len() as u64;
     }
-    if written != bytes {
-        let what = format!("{}: {written} bytes are stored of {bytes}", path.display());
-        return Err(what.into());
-    }
-    file.set_permissions(Permissions::from_mode(mode)).map_err(at(target))
+    Ok(written)
 }

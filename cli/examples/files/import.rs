@@ -2,7 +2,8 @@
 //!
 //! Small nodes share commits. A file and its chunks are one commit if they fit; a larger file is
 //! absent from the tree until its last commit, so that nobody sees a part of it. An import that
-//! was interrupted is completed by the next one.
+//! was interrupted may leave chunks that no file has; the next one begins by removing them, and
+//! completes it.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -11,7 +12,7 @@ use std::path::Path;
 
 use icecore::{Atomic, Commit, Key, Kv, Value};
 
-use crate::node::{CHUNK_BYTES, Node, chunk_key, nodes, tree_key};
+use crate::node::{CHUNK_BYTES, Node, chunk_key, nodes, stray_chunks, tree_key};
 use crate::walk::walk;
 use crate::{Result, Summary, at, progress_bar};
 
@@ -28,6 +29,10 @@ pub(crate) fn import(kv: &Kv, root: &Path) -> Result<Summary> {
     let found = walk(root)?;
     let present: HashSet<&Path> = found.iter().map(|(path, _)| &**path).collect();
     let mut writer = Writer::new(kv);
+    for key in stray_chunks(kv)? {
+        writer.delete(key);
+        writer.commit_if_full()?;
+    }
     for node in nodes(kv) {
         let (path, node) = node?;
         if !present.contains(&*path) {

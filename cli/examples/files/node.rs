@@ -10,12 +10,15 @@
 //! A name is a string part, or a bytes part when it is not UTF-8. The mode is octal, the other
 //! numbers are decimal. A directory sorts before what is in it, and the chunks of a file sort
 //! as they follow each other.
+//!
+//! A file has the chunks that its node counts. Other chunks are [strays](stray_chunks), which an
+//! import that was interrupted leaves: nobody reads them, and the next import removes them.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use icecore::{Bytes, Entry, Key, Kv, Part, Selector, key, prefix};
+use icecore::{Bytes, Entry, Key, Kv, Part, key, prefix};
 
 use crate::Result;
 
@@ -42,14 +45,14 @@ pub(crate) fn tree_key(path: &Path) -> Key {
     with_names(key!["tree"], path)
 }
 
-/// What the keys of all chunks of the file at `path` begin with.
-fn chunks_key(path: &Path) -> Key {
-    with_names(key!["chunk"], path)
-}
-
 /// The key of one chunk of the file at `path`.
 pub(crate) fn chunk_key(path: &Path, number: u64) -> Key {
-    chunks_key(path).with(number)
+    with_names(key!["chunk"], path).with(number)
+}
+
+/// After all chunks of the file at `path`, and of everything below it.
+fn chunks_end(path: &Path) -> Key {
+    with_names(key!["chunk"], path).with(u128::MAX)
 }
 
 fn with_names(key: Key, path: &Path) -> Key {
@@ -61,8 +64,21 @@ fn with_names(key: Key, path: &Path) -> Key {
 
 /// The path of a node, relative to the root of the tree.
 pub(crate) fn path_of(key: &Key) -> Result<PathBuf> {
+    path_of_parts(key, key.parts()?)
+}
+
+/// The path of the file that a chunk was written for.
+fn path_of_chunk(key: &Key) -> Result<PathBuf> {
+    let mut parts = key.parts()?;
+    match parts.pop() {
+        Some(Part::Int(number)) if u64::try_from(&number).is_ok() => path_of_parts(key, parts),
+        _ => Err(format!("{key} is not the key of a chunk").into()),
+    }
+}
+
+fn path_of_parts(key: &Key, parts: Vec<Part>) -> Result<PathBuf> {
     let mut path = PathBuf::new();
-    for part in key.parts()?.into_iter().skip(1) {
+    for part in parts.into_iter().skip(1) {
         let name = match part {
             Part::String(text) => OsString::from(text),
             Part::Bytes(bytes) => OsString::from_vec(bytes),
@@ -94,9 +110,32 @@ pub(crate) fn total_bytes(kv: &Kv) -> Result<u64> {
     })
 }
 
-/// The content of the file at `path`, chunk by chunk.
-pub(crate) fn chunks(kv: &Kv, path: &Path) -> impl Iterator<Item = Result<Bytes>> + use<> {
-    kv.list(Selector::prefix(&chunks_key(path))).map(|entry| Ok(entry?.bytes()?.clone()))
+/// The content of the file at `path`, which has `count` chunks.
+pub(crate) fn chunks(
+    kv: &Kv,
+    path: &Path,
+    count: u64,
+) -> impl Iterator<Item = Result<Bytes>> + use<> {
+    let list = kv.list(chunk_key(path, 0)..chunk_key(path, count));
+    list.map(|entry| Ok(entry?.bytes()?.clone()))
+}
+
+/// The keys of the chunks that belong to no file. It takes a few looks for each file: what is in
+/// the chunks that do belong to one is not read.
+pub(crate) fn stray_chunks(kv: &Kv) -> Result<Vec<Key>> {
+    let mut strays = Vec::new();
+    let (mut from, end) = (key!["chunk"], chunks_end(Path::new("")));
+    while let Some(entry) = kv.list(from..end.clone()).next() {
+        let path = path_of_chunk(&entry?.key)?;
+        let node = kv.get(tree_key(&path))?;
+        let count = if node.is_present() { Node::decode(&node)?.chunks() } else { 0 };
+        let after = chunks_end(&path);
+        for entry in kv.list(chunk_key(&path, count)..after.clone()) {
+            strays.push(entry?.key);
+        }
+        from = after;
+    }
+    Ok(strays)
 }
 
 impl Node {

@@ -10,7 +10,7 @@ use icecore::{Kv, key, prefix};
 
 use crate::export::export;
 use crate::import::import;
-use crate::node::{CHUNK_BYTES, path_of};
+use crate::node::{CHUNK_BYTES, path_of, stray_chunks};
 use crate::verify::verify;
 
 /// Larger than what one commit may hold of one file.
@@ -65,6 +65,47 @@ fn a_second_import_follows_what_has_changed() {
     assert_eq!(verify(&kv, &source).unwrap(), (imported, Vec::new()));
     // Two chunks of "odd", one of each other file that has content.
     assert_eq!(kv.list(prefix!["chunk"]).count(), 4);
+}
+
+#[test]
+fn chunks_that_an_interrupted_import_has_left_are_not_read_and_go_with_the_next() {
+    let place = tempfile::tempdir().unwrap();
+    let (source, target) = (place.path().join("source"), place.path().join("target"));
+    plant(&source);
+    let kv = Kv::open(place.path().join("store")).unwrap();
+    let imported = import(&kv, &source).unwrap();
+    let chunks = kv.list(prefix!["chunk"]).count();
+    let strays = [
+        key!["chunk", "a", "script", 1], // the file has one chunk
+        key!["chunk", "a", 0],           // a directory
+        key!["chunk", "gone", "below", 7],
+        key!["chunk", "gone", 0],
+        key!["chunk", "link", 0],
+        key!["chunk", "odd", "was a directory", 0],
+        key!["chunk", "odd", 9],
+    ];
+    for stray in &strays {
+        kv.set(stray, &b"left"[..]).unwrap();
+    }
+    let (_, differences) = verify(&kv, &source).unwrap();
+    let expected = strays.each_ref().map(|key| format!("{key}: belongs to no file"));
+    assert_eq!(differences, expected);
+    assert_eq!(export(&kv, &target).unwrap(), imported);
+    assert_eq!(import(&kv, &source).unwrap(), imported);
+    for directory in [&source, &target] {
+        assert_eq!(verify(&kv, directory).unwrap(), (imported, Vec::new()));
+    }
+    assert_eq!(kv.list(prefix!["chunk"]).count(), chunks);
+}
+
+#[test]
+fn a_chunk_without_a_number_is_told_not_skipped() {
+    let place = tempfile::tempdir().unwrap();
+    for key in [key!["chunk", "a", -1], key!["chunk", "a"], key!["chunk", "a", 1_u128 << 64]] {
+        let kv = Kv::open(place.path().join(key.to_string())).unwrap();
+        kv.set(&key, &b"x"[..]).unwrap();
+        assert!(stray_chunks(&kv).is_err(), "{key}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use icecore::Kv;
 
-use crate::node::{CHUNK_BYTES, Node, chunks, nodes, total_bytes};
+use crate::node::{CHUNK_BYTES, Node, chunks, nodes, stray_chunks, total_bytes};
 use crate::walk::walk;
 use crate::{Result, Summary, at, progress_bar};
 
@@ -25,7 +25,9 @@ pub(crate) fn verify(kv: &Kv, root: &Path) -> Result<(Summary, Vec<String>)> {
             Some(node) if node != stored => {
                 differences.push(format!("{shown}: {stored:?} in the store, {node:?} outside"));
             }
-            Some(Node::File { .. }) if !has_same_content(kv, &path, &root.join(&path))? => {
+            Some(Node::File { chunks, .. })
+                if !has_same_content(kv, &path, chunks, &root.join(&path))? =>
+            {
                 differences.push(format!("{shown}: the content differs"));
             }
             Some(_) => {}
@@ -36,15 +38,16 @@ pub(crate) fn verify(kv: &Kv, root: &Path) -> Result<(Summary, Vec<String>)> {
     let mut outside: Vec<_> = found.into_keys().collect();
     outside.sort_unstable();
     differences.extend(outside.iter().map(|path| format!("{}: not in the store", path.display())));
+    differences.extend(stray_chunks(kv)?.iter().map(|key| format!("{key}: belongs to no file")));
     bar.finish_and_clear();
     Ok((summary, differences))
 }
 
-fn has_same_content(kv: &Kv, path: &Path, outside: &Path) -> Result<bool> {
+fn has_same_content(kv: &Kv, path: &Path, count: u64, outside: &Path) -> Result<bool> {
     let file = File::open(outside).map_err(at(outside))?;
     let mut file = BufReader::with_capacity(CHUNK_BYTES, file);
     let mut buffer = Vec::with_capacity(CHUNK_BYTES);
-    for chunk in chunks(kv, path) {
+    for chunk in chunks(kv, path, count) {
         let chunk = chunk?;
         buffer.clear();
         let part = file.by_ref().take(chunk.len() as u64).read_to_end(&mut buffer);
