@@ -38,6 +38,17 @@ impl Failure {
         self
     }
 
+    /// Says what was being done.
+    pub(crate) fn during(mut self, action: &str) -> Failure {
+        self.what = format!("{} (in {action})", self.what);
+        self
+    }
+
+    /// What is wrong, in one line.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// The exit code of the process.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(self.code)

@@ -135,14 +135,14 @@ impl Agents<'_> {
         random: &SeededRandom,
         desk: &Desk,
     ) -> Result<Histogram<u64>, Failure> {
+        let _alarm = Alarm { desk };
         let mut latency_ns = new_histogram();
         let mut number = 0;
         while !desk.stopping.load(Ordering::Relaxed) {
             let order = self.choose(random);
             number += 1;
             if let Err(failure) = self.carry_out(&order, agent, number, desk, &mut latency_ns) {
-                *desk.failed.lock().unwrap_or_else(PoisonError::into_inner) = true;
-                desk.changed.notify_all();
+                desk.give_up();
                 return Err(failure);
             }
         }
@@ -187,7 +187,26 @@ impl Agents<'_> {
     }
 }
 
+/// Held by an agent at work. The others must not go on as if nothing had happened when it panics.
+struct Alarm<'a> {
+    desk: &'a Desk,
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.desk.give_up();
+        }
+    }
+}
+
 impl Desk {
+    /// Ends the work of all agents.
+    fn give_up(&self) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
     fn progress(&self, elapsed: Duration) -> Progress {
         Progress {
             transfers: self.transfers.load(Ordering::Relaxed),
@@ -199,4 +218,40 @@ impl Desk {
 
 fn new_histogram() -> Histogram<u64> {
     Histogram::new(LATENCY_DIGITS).expect("the number of digits is between 0 and 5")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use icecore_disk::clock::SystemClock;
+
+    use super::*;
+
+    /// A clock that one of the agents cannot read.
+    #[derive(Debug, Default)]
+    struct BrokenForOne(SystemClock);
+
+    impl Clock for BrokenForOne {
+        fn wall_ms(&self) -> u64 {
+            self.0.wall_ms()
+        }
+
+        fn monotonic(&self) -> Duration {
+            assert_ne!(thread::current().name(), Some("agent-1"), "this is meant to happen");
+            self.0.monotonic()
+        }
+    }
+
+    #[test]
+    fn the_panic_of_one_agent_ends_the_work_of_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let kv = Kv::open(directory.path().join("store")).unwrap();
+        let accounts = Accounts::open(&kv, 10).unwrap();
+        let (clock, threads) = (BrokenForOne::default(), 3);
+        let agents =
+            Agents { kv: &kv, accounts: &accounts, clock: &clock, threads, seed: 1, journal: None };
+        let work = AssertUnwindSafe(|| agents.work(Duration::MAX, &mut |_| ()));
+        assert!(catch_unwind(work).is_err());
+    }
 }

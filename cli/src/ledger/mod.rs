@@ -54,7 +54,7 @@ pub(crate) struct Args {
     seed: Option<u64>,
     /// Kill a child process at work this many times, and verify after each time that nothing
     /// acknowledged is lost.
-    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u32).range(1..))]
     crash: Option<u32>,
     /// Print one JSON object.
     #[arg(long)]

@@ -53,9 +53,10 @@ fn a_ledger_goes_on_where_it_was_left() {
 fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
-    let output = ledger(&["--crash", "3", "--store", text(&store)]);
+    let output = ledger(&["--crash", "3", "--seed", "12", "--store", text(&store)]);
     assert_eq!(code(&output), 0, "{output:?}");
     let last = lines(&output).pop().unwrap();
+    assert!(lines(&output)[0].starts_with("seed 12, "), "{output:?}");
     assert!(last.starts_with("3 kills, "), "{last}");
     assert!(last.ends_with(" acknowledged transfers verified, 0 violations"), "{last}");
 
@@ -64,6 +65,8 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     assert_eq!(code(&output), 0, "{output:?}");
     let outcome = json(&output);
     assert_eq!(outcome["kills"], 1);
+    assert_eq!(outcome["kills_before_transfers"], 0);
+    assert!(outcome["seed"].is_u64());
     assert_eq!(outcome["violations"].as_array().unwrap().len(), 0);
     assert!(outcome["acknowledged"].as_u64().unwrap() > 0);
 }
@@ -76,6 +79,7 @@ fn arguments_that_make_no_sense_are_refused() {
         &["ledger", "--seconds", "-1"],
         &["ledger", "--seconds", "soon"],
         &["ledger", "--crash", "1", "--seconds", "1"],
+        &["ledger", "--crash", "0"],
         &["check"],
         &["no-such-command"],
     ] {
