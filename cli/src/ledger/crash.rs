@@ -3,7 +3,8 @@
 //! One round:
 //! 1. a child opens the store and transfers;
 //! 2. it gets SIGKILL: mostly a random time after its first acknowledgement, in a third of the
-//!    rounds so soon after its start that it is likely to be opening the store;
+//!    rounds so soon after its start that it is likely to be opening the store, which takes as long
+//!    as the disk and the kill before make it: the time of the child before is the measure;
 //! 3. the store is [verified](super::verify). In half of the rounds it is opened for reading only,
 //!    so that the next child has to recover what the kill has left, and may be killed while it
 //!    does; in the others the verifier recovers, and closes the store.
@@ -36,10 +37,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a child lives after its first acknowledgement, in milliseconds.
 const LIFE_MS: std::ops::RangeInclusive<u64> = 20..=300;
 
-/// How long a child lives after its start, in microseconds, when it is to be killed while it opens
-/// the store.
-const OPENING_US: u64 = 20_000;
-
 /// One in so many children is killed while it opens the store.
 const OPENING_ONE_IN: u64 = 3;
 
@@ -69,16 +66,23 @@ enum Moment {
     Working(Duration),
 }
 
-impl Moment {
-    fn draw(random: &SeededRandom) -> Moment {
-        if random.one_in(OPENING_ONE_IN) {
-            Moment::Opening(Duration::from_micros(random.below(OPENING_US + 1)))
-        } else {
-            Moment::draw_working(random)
-        }
-    }
+/// What a child has left to its parent.
+#[derive(Debug, Default)]
+struct Life {
+    acknowledged: Vec<Acknowledgement>,
+    /// How long it took from the start to the first acknowledgement, if that was waited for.
+    opening: Option<Duration>,
+}
 
-    fn draw_working(random: &SeededRandom) -> Moment {
+impl Moment {
+    /// `opening` is how long an opening takes, if that is known.
+    fn draw(random: &SeededRandom, opening: Option<Duration>) -> Moment {
+        if let Some(opening) = opening
+            && random.one_in(OPENING_ONE_IN)
+        {
+            let us = u64::try_from(opening.as_micros()).unwrap_or(u64::MAX - 1);
+            return Moment::Opening(Duration::from_micros(random.below(us + 1)));
+        }
         let ms = LIFE_MS.start() + random.below(LIFE_MS.end() - LIFE_MS.start() + 1);
         Moment::Working(Duration::from_millis(ms))
     }
@@ -99,13 +103,15 @@ pub(super) fn run(args: &Args, path: &Path, kills: u32) -> Result<(), Failure> {
 fn rounds(args: &Args, path: &Path, kills: u32, outcome: &mut Outcome) -> Result<(), Failure> {
     let random = SeededRandom::new(outcome.seed);
     let mut verifier = Verifier::new(args, path, random.next())?;
+    // Not known before the first child, which works: every run has something to verify.
+    let mut opening = None;
     let bar = progress_bar(kills);
     while outcome.kills < kills && outcome.violations.is_empty() {
-        let life = verifier.first_life() + u64::from(outcome.kills);
-        // The first child works, so that every run has something to verify.
-        let is_first = outcome.kills == 0;
-        let moment = if is_first { Moment::draw_working(&random) } else { Moment::draw(&random) };
-        let acknowledged = live_and_die(args, path, life, random.next(), moment)?;
+        let number = verifier.first_life() + u64::from(outcome.kills);
+        let moment = Moment::draw(&random, opening);
+        let life = live_and_die(args, path, number, random.next(), moment)?;
+        opening = life.opening.or(opening);
+        let acknowledged = life.acknowledged;
         outcome.kills += 1;
         outcome.kills_before_transfers += u32::from(acknowledged.is_empty());
         outcome.acknowledged += acknowledged.len() as u64;
@@ -154,7 +160,8 @@ fn live_and_die(
     life: u64,
     seed: u64,
     moment: Moment,
-) -> Result<Vec<Acknowledgement>, Failure> {
+) -> Result<Life, Failure> {
+    let clock = SystemClock::new();
     let mut child = start(args, path, life, seed)?;
     let pipe = child.stdout.take().expect("the child's standard output is a pipe");
     thread::scope(|scope| {
@@ -163,15 +170,15 @@ fn live_and_die(
         let listening = listener.spawn_scoped(scope, move || listen(pipe, &sender));
         let heard = listening
             .map_err(|e| Failure::io("start a thread", &e))
-            .and_then(|_| hear(&receiver, moment));
+            .and_then(|_| hear(&receiver, &clock, moment));
         // Also when something went wrong: the listener ends only when the child does.
         let killed = kill(&mut child);
-        let mut acknowledged = heard?;
+        let mut life = heard?;
         killed?;
         for line in receiver {
-            acknowledged.push(parse(&line)?);
+            life.acknowledged.push(parse(&line)?);
         }
-        Ok(acknowledged)
+        Ok(life)
     })
 }
 
@@ -194,11 +201,11 @@ fn start(args: &Args, path: &Path, life: u64, seed: u64) -> Result<Child, Failur
     command.spawn().map_err(|e| Failure::io("start a child process", &e))
 }
 
-/// Collects acknowledgements until the moment has come.
-fn hear(receiver: &Receiver<String>, moment: Moment) -> Result<Vec<Acknowledgement>, Failure> {
+/// Collects acknowledgements until the moment has come. The clock was started with the child.
+fn hear(receiver: &Receiver<String>, clock: &SystemClock, moment: Moment) -> Result<Life, Failure> {
     let early = || Failure::problem("the child ended by itself");
-    let mut acknowledged = Vec::new();
-    let lifetime = match moment {
+    let mut life = Life::default();
+    let end = match moment {
         Moment::Opening(lifetime) => lifetime,
         Moment::Working(lifetime) => {
             let first = receiver.recv_timeout(PATIENCE).map_err(|error| match error {
@@ -207,19 +214,20 @@ fn hear(receiver: &Receiver<String>, moment: Moment) -> Result<Vec<Acknowledgeme
                 }
                 RecvTimeoutError::Disconnected => early(),
             })?;
-            acknowledged.push(parse(&first)?);
-            lifetime
+            life.acknowledged.push(parse(&first)?);
+            let opening = clock.monotonic();
+            life.opening = Some(opening);
+            opening + lifetime
         }
     };
-    let clock = SystemClock::new();
     loop {
-        let left = lifetime.saturating_sub(clock.monotonic());
+        let left = end.saturating_sub(clock.monotonic());
         if left.is_zero() {
-            return Ok(acknowledged);
+            return Ok(life);
         }
         match receiver.recv_timeout(left) {
-            Ok(line) => acknowledged.push(parse(&line)?),
-            Err(RecvTimeoutError::Timeout) => return Ok(acknowledged),
+            Ok(line) => life.acknowledged.push(parse(&line)?),
+            Err(RecvTimeoutError::Timeout) => return Ok(life),
             Err(RecvTimeoutError::Disconnected) => return Err(early()),
         }
     }
