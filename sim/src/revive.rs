@@ -77,6 +77,11 @@ impl World {
         let fate = self.armed.as_ref().map_or(Fate::Power, |revival| revival.fate);
         let worst = self.armed.as_ref().map_or(Fate::Power, Revival::worst);
         self.model.note_durable(self.promised(worst));
+        // The machine stops first: a store that is dropped while it runs closes itself, as far as
+        // it can, and that would hide what a stop leaves behind.
+        if self.disk.is_running() {
+            self.disk.crash_at(self.disk.operations());
+        }
         self.let_go();
         self.judge(fate);
         self.settled = true;
