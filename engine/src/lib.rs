@@ -46,7 +46,7 @@ pub use core::Environment;
 pub use engine::{Engine, Record};
 pub use error::{Error, ErrorKind};
 pub use icecore_sstable::{Compression, ReadMode, TableOptions};
-pub use icecore_wal::{Durability, LogOptions};
+pub use icecore_wal::{Durability, LogOptions, LogStats};
 pub use options::{Access, Create, Options, Workers};
 pub use scan::{Item, Keys, Scan};
 pub use snapshot::Snapshot;

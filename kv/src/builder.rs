@@ -6,6 +6,7 @@ use icecore_engine::{Access, Create, Durability, Engine, Environment, Options};
 
 use crate::error::Error;
 use crate::kv::Kv;
+use crate::value::TAG_BYTES;
 
 /// The settings of a store that is about to be opened. They may differ from one opening to the
 /// next.
@@ -32,13 +33,23 @@ enum Place {
     Environment(Environment),
 }
 
+/// The engine's settings, with limits that do not count what the face adds.
+fn default_options() -> Options {
+    let options = Options::default();
+    Options {
+        key_bytes_max: options.key_bytes_max + 1,
+        value_bytes_max: options.value_bytes_max + TAG_BYTES,
+        ..options
+    }
+}
+
 impl Builder {
     pub(crate) fn at(path: &Path) -> Builder {
-        Builder { place: Place::Path(path.to_owned()), options: Options::default() }
+        Builder { place: Place::Path(path.to_owned()), options: default_options() }
     }
 
     pub(crate) fn within(environment: Environment) -> Builder {
-        Builder { place: Place::Environment(environment), options: Options::default() }
+        Builder { place: Place::Environment(environment), options: default_options() }
     }
 
     /// The durability of commits that name none. The default is [`Durability::Sync`].
@@ -73,9 +84,9 @@ impl Builder {
         self
     }
 
-    /// The longest stored value in bytes: a value and one byte. The default is 16 MiB.
+    /// The longest value in bytes. The default is 16 MiB.
     pub fn value_bytes_max(mut self, bytes: usize) -> Builder {
-        self.options.value_bytes_max = bytes;
+        self.options.value_bytes_max = bytes.saturating_add(TAG_BYTES);
         self
     }
 

@@ -9,7 +9,7 @@ use icecore_engine as engine;
 use icecore_model::Malformed;
 
 use crate::key::Key;
-use crate::value::BadValue;
+use crate::value::{BadValue, TAG_BYTES};
 
 /// An error of the store. Its text says what, where and how much; [`Error::kind`] says what to do.
 #[derive(Clone, Debug)]
@@ -141,7 +141,20 @@ fn engine_kind(error: &engine::Error) -> ErrorKind {
 
 impl From<engine::Error> for Error {
     fn from(error: engine::Error) -> Error {
-        Error { cause: Cause::Engine(error) }
+        Error { cause: Cause::Engine(without_tags(error)) }
+    }
+}
+
+/// The engine counts the tag of a stored value and the keyspace of a stored key; callers do not.
+fn without_tags(error: engine::Error) -> engine::Error {
+    match error {
+        engine::Error::LimitExceeded { limit, max, got }
+            if matches!(limit, "a value" | "a key") =>
+        {
+            const _: () = assert!(TAG_BYTES == 1, "a value and a key both have one byte more");
+            engine::Error::LimitExceeded { limit, max: max - 1, got: got - 1 }
+        }
+        error => error,
     }
 }
 
@@ -175,7 +188,7 @@ mod tests {
 
     #[test]
     fn kinds_carry_what_a_program_needs() {
-        let error = Error::from(engine::Error::LimitExceeded { limit: "a key", max: 1, got: 2 });
+        let error = Error::from(engine::Error::LimitExceeded { limit: "a key", max: 2, got: 3 });
         assert_eq!(error.kind(), ErrorKind::LimitExceeded { limit: "a key", max: 1, got: 2 });
         let damaged = engine::Error::Corrupt { file: "7.wal".into(), offset: 9, what: "x".into() };
         let kind = Error::from(damaged).kind();

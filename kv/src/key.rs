@@ -164,6 +164,9 @@ impl<const N: usize> IntoPart for &[u8; N] {
 /// ```
 #[macro_export]
 macro_rules! key {
+    () => {
+        compile_error!("a key has at least one part")
+    };
     ($first:expr $(, $part:expr)* $(,)?) => {
         $crate::Key::of($first)$(.with($part))*
     };

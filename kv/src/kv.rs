@@ -94,7 +94,8 @@ impl Kv {
     ///     .map(|entry| entry?.u64())
     ///     .collect::<Result<_, _>>()?;
     /// assert_eq!(last, [900, 800]);
-    /// assert_eq!(kv.list(key!["visits", 3]..key!["visits", 5]).count(), 2);
+    /// let some: Vec<_> = kv.list(key!["visits", 3]..key!["visits", 5]).collect::<Result<_, _>>()?;
+    /// assert_eq!(some.len(), 2);
     /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn list(&self, selector: impl Into<Selector>) -> List {

@@ -8,6 +8,7 @@
 //! use icecore::{Commit, Error, Kv, Versionstamp, key, prefix};
 //!
 //! fn transfer(kv: &Kv, from: &str, to: &str, amount: u64) -> Result<Versionstamp, Error> {
+//!     assert_ne!(from, to, "a transfer has two accounts");
 //!     loop {
 //!         // Both of one moment.
 //!         let [a, b] = kv.get_many([key!["account", from], key!["account", to]])?;
@@ -65,7 +66,7 @@ pub use bytes::Bytes;
 pub use check::CheckReport;
 pub use entry::Entry;
 pub use error::{Error, ErrorKind};
-pub use icecore_engine::{Durability, Environment, LevelStats, Stats};
+pub use icecore_engine::{Durability, Environment, LevelStats, LogStats, Stats};
 pub use icecore_model::Versionstamp;
 pub use icecore_model::int::Int;
 pub use icecore_model::key::Part;

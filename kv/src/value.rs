@@ -11,6 +11,9 @@
 
 use bytes::Bytes;
 
+/// What the stored form adds to the content of a value.
+pub(crate) const TAG_BYTES: usize = 1;
+
 const V8: u8 = 1;
 const U64: u8 = 2;
 const BYTES: u8 = 3;
@@ -23,7 +26,7 @@ const BYTES: u8 = 3;
 pub enum Value {
     /// Bytes. Text is stored as its UTF-8.
     Bytes(Bytes),
-    /// A number that commits can compute with.
+    /// An unsigned 64-bit integer.
     U64(u64),
 }
 

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 /// The sequence number of a commit, strictly increasing for the whole life of a store.
 ///
+/// Numbers may be skipped, many of them after a crash: a stamp that may have been shown before it is
+/// never given to other content.
+///
 /// At the edge it is ten bytes (eight big-endian, two zero) or twenty lower-case hexadecimal
 /// digits, as in Deno KV. [`Versionstamp::ZERO`] is never issued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -83,7 +83,7 @@ impl Drop for Seat {
 struct Guard {
     file: Option<File>,
     mode: LockMode,
-    _directory: Option<File>,
+    directory: Option<File>,
     _seat: Seat,
 }
 
@@ -93,6 +93,12 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let (LockMode::Exclusive, Some(file)) = (self.mode, &self.file) {
             forget_holder(file);
+        }
+        // Closing the file is not enough: a process that another thread has just forked holds a
+        // copy of it, and with it the lock, until it starts its own program. When unlocking fails,
+        // closing is what is left.
+        for file in [&self.file, &self.directory].into_iter().flatten() {
+            drop(file.unlock());
         }
     }
 }
@@ -106,7 +112,7 @@ pub(super) fn lock(disk: &RealDisk, mode: LockMode) -> Result<Box<dyn LockGuard>
     if let (LockMode::Exclusive, Some(file)) = (mode, &file) {
         name_holder(file);
     }
-    Ok(Box::new(Guard { file, mode, _directory: directory, _seat: seat }))
+    Ok(Box::new(Guard { file, mode, directory, _seat: seat }))
 }
 
 fn try_lock(file: &File, mode: LockMode) -> Result<(), TryLockError> {
