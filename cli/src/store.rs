@@ -8,7 +8,12 @@ use crate::failure::Failure;
 
 /// Opens the store in `path` for reading.
 pub(crate) fn open_to_look(path: &Path) -> Result<Kv, Failure> {
-    let hint = format!("icecore ledger --store {} makes a store to play with", path.display());
+    let is_empty = path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+    let hint = if is_empty || !path.exists() {
+        format!("icecore ledger --store {} makes a store to play with", path.display())
+    } else {
+        "name the directory of a store".to_owned()
+    };
     if !path.is_dir() {
         let what = format!("there is no directory {}", path.display());
         return Err(Failure::problem(what).hint(hint));

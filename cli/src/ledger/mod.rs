@@ -17,7 +17,7 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use icecore::{Durability, Kv};
+use icecore::{Durability, Kv, Part, prefix};
 use icecore_disk::Random;
 use icecore_disk::clock::SystemClock;
 use icecore_disk::random::SystemRandom;
@@ -121,6 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 fn work_and_report(args: &Args, path: &Path) -> Result<(), Failure> {
     let kv = args.open(path)?;
+    refuse_other_content(&kv)?;
     let accounts = Accounts::open(&kv, args.accounts)?;
     let total_before = accounts.total(&kv)?;
     let bar = progress_bar(args.seconds);
@@ -157,6 +158,7 @@ fn work_and_report(args: &Args, path: &Path) -> Result<(), Failure> {
 /// The life of a child: it works until it is killed.
 fn work_for_parent(args: &Args, path: &Path, life: u64) -> Result<(), Failure> {
     let kv = args.open(path)?;
+    refuse_other_content(&kv)?;
     let accounts = Accounts::open(&kv, args.accounts)?;
     let clock = SystemClock::new();
     let journal = Journal::new(life);
@@ -186,4 +188,21 @@ fn show(bar: &ProgressBar, progress: &Progress) {
         "{} transfers, {rate:.0} per second, {} conflicts",
         progress.transfers, progress.conflicts
     ));
+}
+
+/// Refuses a store with anything but a ledger in it: its balances would be added to the sum, and its
+/// keys could be those of accounts. The first and the last key tell.
+fn refuse_other_content(kv: &Kv) -> Result<(), Failure> {
+    let ends = [kv.list(prefix![]).next(), kv.list(prefix![]).next_back()];
+    for entry in ends.into_iter().flatten() {
+        let key = entry?.key;
+        let parts = key.parts()?;
+        let is_ours =
+            |part: &Part| matches!(part, Part::String(s) if s == "account" || s == "transfer");
+        if !parts.first().is_some_and(is_ours) {
+            let what = format!("the store holds other data than a ledger: {key}");
+            return Err(Failure::problem(what).hint("name an empty or a missing directory"));
+        }
+    }
+    Ok(())
 }

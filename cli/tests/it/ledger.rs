@@ -50,6 +50,20 @@ fn a_ledger_goes_on_where_it_was_left() {
 }
 
 #[test]
+fn a_store_with_other_data_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let kv = icecore::Kv::open(&store).unwrap();
+    kv.set(icecore::key!["user", 1], "ada").unwrap();
+    kv.close().unwrap();
+    let output = ledger(&["--seconds", "0.1", "--store", text(&store)]);
+    assert_eq!(code(&output), 1, "{output:?}");
+    assert!(errors(&output).contains(r#"other data than a ledger: ["user", 1n]"#), "{output:?}");
+    let kv = icecore::Kv::open(&store).unwrap();
+    assert_eq!(kv.list(icecore::prefix![]).map(Result::unwrap).count(), 1);
+}
+
+#[test]
 fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
