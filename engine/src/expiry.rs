@@ -162,6 +162,16 @@ mod tests {
     }
 
     #[test]
+    fn a_compaction_acts_on_what_the_sweeper_noted_only_once_the_note_is_durable() {
+        let core = open(&SimDisk::new(1, Rules::none()), 2_000);
+        let mark = sweep_one(&core, b'a', 1_500).unwrap();
+        assert!(core.log.as_ref().unwrap().durable_stamp() < mark.stamp);
+        assert_eq!(core.expired_before(), None);
+        core.log.as_ref().unwrap().sync().unwrap();
+        assert_eq!(core.expired_before().map(|expired| expired.stamp), Some(mark.stamp));
+    }
+
+    #[test]
     fn the_watermark_does_not_go_back_with_the_clock() {
         let disk = SimDisk::new(1, Rules::none());
         let mark = sweep_one(&open(&disk, 2_000), b'a', 1_500).unwrap();

@@ -22,9 +22,12 @@ use crate::source::Versions;
 use crate::view::View;
 
 impl Core {
-    /// What the sweeper has noted as expired.
+    /// What the sweeper has noted as expired, once its note is durable: a power cut that takes the
+    /// note back must not find that a compaction has already acted on it.
     pub(crate) fn expired_before(&self) -> Option<Expired> {
-        self.watermark().map(|mark| Expired { moment: mark.moment, stamp: mark.stamp })
+        let durable = self.log.as_ref().map_or(self.recovered, icecore_wal::Log::durable_stamp);
+        let mark = self.watermark().filter(|mark| mark.stamp <= durable)?;
+        Some(Expired { moment: mark.moment, stamp: mark.stamp })
     }
 
     pub(crate) fn shape(&self) -> Shape {

@@ -51,7 +51,10 @@ fn different_seeds_give_different_traces() {
 fn seeds_that_found_something_hold() {
     let manifest_left_behind_at_creation = [247, 255];
     let temporary_file_blocks_opening = [43, 72, 91, 185];
-    for seed in manifest_left_behind_at_creation.into_iter().chain(temporary_file_blocks_opening) {
-        run(seed);
-    }
+    let expired_entries_dropped_before_the_sweep_was_durable = [17_991];
+    let seeds = manifest_left_behind_at_creation
+        .into_iter()
+        .chain(temporary_file_blocks_opening)
+        .chain(expired_entries_dropped_before_the_sweep_was_durable);
+    seeds.for_each(|seed| drop(run(seed)));
 }
