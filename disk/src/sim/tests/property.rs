@@ -57,6 +57,8 @@ struct Known {
     /// A failed sync has left it open what reads show, and what the next sync covers.
     doubtful: Vec<bool>,
     durable_sectors: usize,
+    /// The length was set since the last sync.
+    cut: bool,
 }
 
 impl Known {
@@ -66,6 +68,7 @@ impl Known {
             fresh: vec![true; SECTORS + 8],
             doubtful: vec![false; SECTORS + 8],
             durable_sectors: 0,
+            cut: false,
         }
     }
 
@@ -183,9 +186,15 @@ impl Model {
                 let known = &mut self.known[self.live[&file]];
                 known.sync(0..len / 512);
                 known.release(len / 512);
+                known.cut = false;
             }
             Step::FailSync { file } => {
                 let Some(handle) = self.files.get(&file) else { return };
+                if self.known[self.live[&file]].cut {
+                    // The failed sync may lose the cut, too, and bring back what lay behind it.
+                    // This model follows contents, not lengths.
+                    return;
+                }
                 self.disk.fail_next(OpKind::Sync, Failure::Io, 1);
                 handle.sync().unwrap_err();
                 let known = &mut self.known[self.live[&file]];
@@ -197,6 +206,7 @@ impl Model {
                 let Some(handle) = self.files.get(&file) else { return };
                 handle.set_len(sectors as u64 * 512).unwrap();
                 let known = &mut self.known[self.live[&file]];
+                known.cut = true;
                 known.write(sectors, SECTORS + 8 - sectors, 0);
                 known.durable_sectors = known.durable_sectors.min(sectors);
             }
