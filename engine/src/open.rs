@@ -200,6 +200,9 @@ impl Opening {
         let recovery =
             icecore_wal::recover(disk, catalog.database, segments, flushed, &mut ignore)?;
         self.compare_with_manifest(&recovery)?;
+        // The last edit may have come from a process that was killed before it was durable. What it
+        // took out of the store goes only when it cannot be taken back any more.
+        rewrite_in_place(disk, Name::Manifest(self.loaded.number))?;
         let unused = unused_files(listed, catalog, self.loaded.number);
         remove_files(disk, listed, |name| unused.contains(&name))
     }

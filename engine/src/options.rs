@@ -22,7 +22,8 @@ pub enum Create {
 pub enum Access {
     /// For both.
     ReadWrite,
-    /// For reading only: nothing in the directory changes.
+    /// For reading only: nothing in the directory changes. After a process was killed, what it had
+    /// committed with [`Durability::Buffered`] is shown, and a power cut may still take it back.
     ReadOnly,
 }
 

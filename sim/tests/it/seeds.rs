@@ -52,9 +52,11 @@ fn seeds_that_found_something_hold() {
     let manifest_left_behind_at_creation = [247, 255];
     let temporary_file_blocks_opening = [43, 72, 91, 185];
     let expired_entries_dropped_before_the_sweep_was_durable = [17_991];
+    let room_made_by_an_edit_that_was_not_durable = [5_010_046];
     let seeds = manifest_left_behind_at_creation
         .into_iter()
         .chain(temporary_file_blocks_opening)
-        .chain(expired_entries_dropped_before_the_sweep_was_durable);
+        .chain(expired_entries_dropped_before_the_sweep_was_durable)
+        .chain(room_made_by_an_edit_that_was_not_durable);
     seeds.for_each(|seed| drop(run(seed)));
 }
