@@ -290,6 +290,38 @@ fn a_compaction_of_many_steps_needs_room_for_one() {
 }
 
 #[test]
+fn room_is_made_only_of_what_a_durable_manifest_has_given_up() {
+    for operation in 0.. {
+        let mut machine = Machine::new(operation);
+        machine.disk.set_rules(Rules::power_cut());
+        let engine = machine.open(Options { memtable_bytes: 1 << 20, ..options() });
+        for round in 0..6 {
+            for i in 0..20 {
+                set(&engine, &format!("{i:03}"), &[round; 100]);
+            }
+            engine.flush().unwrap();
+        }
+        let expected = contents(&engine);
+        machine.disk.crash_at(machine.disk.operations() + operation);
+        // A kill in the middle: what was written is shown, durable or not.
+        let finished = engine.compact().is_ok();
+        machine.kill();
+        drop(engine);
+        machine.disk.set_space(Some(machine.disk.used_bytes()));
+        let engine = machine.open(options());
+        assert_eq!(contents(&engine), expected, "operation {operation}");
+        machine.disk.crash(Crash::Random);
+        drop(engine);
+        machine.disk = machine.disk.reopen();
+        machine.disk.set_space(None);
+        assert_eq!(contents(&machine.open(options())), expected, "operation {operation}");
+        if finished {
+            break;
+        }
+    }
+}
+
+#[test]
 fn what_a_full_store_shows_survives_a_power_cut_also_after_a_failed_sync() {
     for seed in 0..16 {
         let mut machine = Machine::new(seed);
