@@ -1,8 +1,9 @@
 //! A read-only mapping of an immutable file: the only way in which mapped bytes are touched.
 //!
 //! A mapping can fail after it was made: the file may be cut by somebody else, or its medium may
-//! refuse a page. Such a range is known as a *fault*, and reading it is an error here, never a
-//! signal and never silent zeros.
+//! refuse a page. Such a range is known as a *fault*, and reading it is an error here, never silent
+//! zeros. Only the simulated disk knows of faults so far: on the real one, a mapped page that cannot
+//! be read ends the process by a signal, which nothing catches yet.
 
 use std::fmt;
 use std::ops::Range;

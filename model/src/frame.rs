@@ -6,7 +6,7 @@
 //!      4    4  length of the frame in bytes, this header included
 //!      8    1  kind, with a meaning of its own in each file
 //!      9    1  zero
-//!     10    2  padding: zero bytes between the previous frame's end and this frame
+//!     10    2  padding: bytes of no meaning between the previous frame's end and this frame
 //!     12    4  position of this frame: bytes from the start of the file
 //!     16    8  versionstamp
 //!     24    8  clock reading, milliseconds since the epoch
@@ -44,7 +44,7 @@ impl fmt::Debug for Salt {
 pub struct FrameHeader {
     /// What the payload is.
     pub kind: u8,
-    /// Zero bytes between the previous frame's end and this frame.
+    /// Bytes of no meaning between the previous frame's end and this frame.
     pub padding: u16,
     /// Bytes from the start of the file to this frame.
     pub position: u32,

@@ -25,7 +25,7 @@ pub(crate) struct Catalog {
     pub(crate) segments: Vec<u32>,
     /// The store was closed in an orderly way: the log must have its end.
     pub(crate) closed: bool,
-    /// The next table gets this number; no number is given twice.
+    /// The next table gets this number; no number of a table that was ever listed is given again.
     pub(crate) next_table: u64,
     /// The tables by level: level 0 newest first, the others by key.
     pub(crate) levels: [Vec<TableSummary>; LEVELS],
