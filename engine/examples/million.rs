@@ -15,6 +15,10 @@ mod million;
 
 use million::{Failure, History, options};
 
+/// How often three quarters of the keys are overwritten or deleted: often enough that flushes and
+/// compactions both go into the thousands.
+const ROUNDS: u32 = 24;
+
 fn main() -> ExitCode {
     let keys = std::env::args().nth(1).map_or(Ok(1_000_000), |keys| keys.parse());
     let ran = keys.map_err(Failure::from).and_then(run);
@@ -39,8 +43,9 @@ fn run(keys: usize) -> Result<(), Failure> {
     let engine = Engine::open_path(directory.path(), options())?;
     let mut history = History::new(1, keys);
     timed("fill", &mut || history.fill(&engine))?;
-    timed("overwrite and delete", &mut || history.churn(&engine, 2))?;
-    timed("again", &mut || history.churn(&engine, 3))?;
+    for round in 2..2 + ROUNDS {
+        timed("overwrite and delete", &mut || history.churn(&engine, round))?;
+    }
     timed("compare", &mut || history.compare(&engine))?;
     let stats = engine.stats()?;
     let Some(deepest) = stats.levels.iter().rposition(|level| level.tables > 0) else {
