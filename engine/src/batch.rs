@@ -37,11 +37,13 @@ pub enum Mutation<'a> {
         /// From this moment on the key is absent again.
         expires_at: Option<Timestamp>,
     },
-    /// Gives a value to the key that is `prefix` followed by the commit's versionstamp, encoded as
-    /// a string part of twenty hexadecimal digits.
+    /// Gives a value to the key that is `prefix`, then the commit's versionstamp, encoded as a
+    /// string part of twenty hexadecimal digits, then `suffix`.
     SetVersionstamped {
         /// The front of the key.
         prefix: &'a [u8],
+        /// The end of the key; mostly empty.
+        suffix: &'a [u8],
         /// The value.
         value: &'a [u8],
         /// From this moment on the key is absent again.

@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use icecore_model::key::VERSIONSTAMP_PART_BYTES;
 use icecore_model::{Planted, Timestamp, Versionstamp, planted};
 use icecore_wal::Durability;
 
@@ -213,9 +214,9 @@ impl Core {
                     self.validate_key(key)?;
                     limit("a value", self.options.value_bytes_max, value.len())?;
                 }
-                Mutation::SetVersionstamped { prefix, value, .. } => {
+                Mutation::SetVersionstamped { prefix, suffix, value, .. } => {
                     self.validate_key(prefix)?;
-                    let stamped = prefix.len() + icecore_model::key::VERSIONSTAMP_PART_BYTES;
+                    let stamped = prefix.len() + VERSIONSTAMP_PART_BYTES + suffix.len();
                     limit("a key", self.options.key_bytes_max, stamped)?;
                     limit("a value", self.options.value_bytes_max, value.len())?;
                 }

@@ -117,9 +117,10 @@ impl<'a> Effects<'a> {
                 let change = PointChange::Put { value: Cow::Borrowed(value), expires_at };
                 self.put(Cow::Borrowed(key), change);
             }
-            Mutation::SetVersionstamped { prefix, value, expires_at } => {
+            Mutation::SetVersionstamped { prefix, suffix, value, expires_at } => {
                 let mut stamped = prefix.to_vec();
                 key::append_versionstamp(&mut stamped, stamp);
+                stamped.extend_from_slice(suffix);
                 let change = PointChange::Put { value: Cow::Borrowed(value), expires_at };
                 self.put(Cow::Owned(stamped), change);
             }

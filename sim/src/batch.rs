@@ -105,6 +105,7 @@ impl BatchSpec {
                 }
                 MutationSpec::SetVersionstamped { prefix, value } => Mutation::SetVersionstamped {
                     prefix,
+                    suffix: b"",
                     value: &value.bytes,
                     expires_at: moment(value),
                 },

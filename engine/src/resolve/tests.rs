@@ -55,7 +55,7 @@ fn set_until<'a>(key: &'a str, value: &'a str, ms: u64) -> Mutation<'a> {
 
 fn stamped<'a>(prefix: &'a str, value: &'a str) -> Mutation<'a> {
     let (prefix, value) = (prefix.as_bytes(), value.as_bytes());
-    Mutation::SetVersionstamped { prefix, value, expires_at: None }
+    Mutation::SetVersionstamped { prefix, suffix: b"", value, expires_at: None }
 }
 
 fn delete(key: &str) -> Mutation<'_> {
@@ -217,6 +217,16 @@ fn versionstamped_keys_end_in_the_digits_of_the_commit() {
     );
     assert_eq!(resolved(&base, &[stamped("q", "1"), stamped("q", "2")]), [put("q", "2")]);
     assert_eq!(resolved(&base, &[stamped("q", "1"), range("q", "r")]), ["delete q..r"]);
+    let suffixed = |suffix| Mutation::SetVersionstamped {
+        prefix: b"q",
+        suffix,
+        value: b"1",
+        expires_at: None,
+    };
+    let keys = [suffixed(b"x"), suffixed(b"y"), stamped("q", "2")];
+    let expected = [("x", 1), ("y", 1), ("", 2)];
+    let expected = expected.map(|(suffix, value)| format!("put q{digits}{suffix}={value}"));
+    assert_eq!(resolved(&base, &keys), expected);
 }
 
 #[test]

@@ -182,9 +182,15 @@ fn what_is_too_large_is_refused_with_the_limit_and_the_size() {
     assert_eq!(exceeded(&engine, Mutation::DeleteRange { start: &[DATA], end: &long }), (100, 101));
     let keep: &UpdateFn<'_> = &|_| Ok(Updated::Keep);
     assert_eq!(exceeded(&engine, Mutation::Update { key: &long, update: keep }), (100, 101));
-    let stamped = |prefix| Mutation::SetVersionstamped { prefix, value: b"", expires_at: None };
-    assert_eq!(exceeded(&engine, stamped(&long[..79])), (100, 101));
-    commit(&engine, &[stamped(&long[..78])]);
+    let stamped = |prefix, suffix| Mutation::SetVersionstamped {
+        prefix,
+        suffix,
+        value: b"",
+        expires_at: None,
+    };
+    assert_eq!(exceeded(&engine, stamped(&long[..79], b"")), (100, 101));
+    assert_eq!(exceeded(&engine, stamped(&long[..75], b"1234")), (100, 101));
+    commit(&engine, &[stamped(&long[..75], b"123")]);
     let grown: &UpdateFn<'_> = &|_| Ok(Updated::Set { value: vec![1; 1_001], expires_at: None });
     assert_eq!(exceeded(&engine, Mutation::Update { key: most, update: grown }), (1_000, 1_001));
     let keys = [key("1"), key("2"), key("3")];
@@ -269,7 +275,7 @@ fn keys_that_are_not_the_callers_are_refused() {
         let update: &UpdateFn<'_> = &|_| Ok(Updated::Keep);
         for mutation in [
             Mutation::Set { key, value: b"", expires_at: None },
-            Mutation::SetVersionstamped { prefix: key, value: b"", expires_at: None },
+            Mutation::SetVersionstamped { prefix: key, suffix: b"", value: b"", expires_at: None },
             Mutation::Delete { key },
             Mutation::Update { key, update },
         ] {

@@ -287,7 +287,7 @@ fn commit(
                 Mutation::Set { key, value, expires_at }
             }
             Change::Stamped { .. } => {
-                Mutation::SetVersionstamped { prefix: key, value, expires_at: None }
+                Mutation::SetVersionstamped { prefix: key, suffix: b"", value, expires_at: None }
             }
             Change::Delete { .. } => Mutation::Delete { key },
             Change::DeleteRange { .. } => Mutation::DeleteRange { start: key, end },
