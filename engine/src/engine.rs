@@ -221,6 +221,11 @@ impl Engine {
         self.core().visible()
     }
 
+    /// The store's clock: milliseconds since the epoch, never less than before in this life.
+    pub fn now_ms(&self) -> u64 {
+        self.core().now_ms()
+    }
+
     /// The identity of the store.
     pub fn database_id(&self) -> DatabaseId {
         self.core().state.lock().catalog.database

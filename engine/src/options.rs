@@ -115,6 +115,13 @@ const FILTER_BITS_MAX: u32 = 64;
 const SEGMENT_BYTES_MAX: u32 = 1 << 31;
 
 impl Options {
+    /// The largest setting for [`Options::key_bytes_max`]: the expiry index must hold the key, too.
+    pub const KEY_BYTES_MAX: usize = KEY_BYTES_MAX - EXPIRY_KEY_OVERHEAD;
+    /// The largest setting for [`Options::value_bytes_max`].
+    pub const VALUE_BYTES_MAX: usize = VALUE_BYTES_MAX;
+    /// The largest setting for [`Options::commit_bytes_max`].
+    pub const COMMIT_BYTES_MAX: usize = COMMIT_BYTES_MAX;
+
     /// Refuses settings that contradict each other or the formats.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let at_most = |limit, max: usize, got: usize| {
@@ -124,7 +131,7 @@ impl Options {
                 Err(Error::LimitExceeded { limit, max: max as u64, got: got as u64 })
             }
         };
-        at_most("key_bytes_max", KEY_BYTES_MAX - EXPIRY_KEY_OVERHEAD, self.key_bytes_max)?;
+        at_most("key_bytes_max", Options::KEY_BYTES_MAX, self.key_bytes_max)?;
         at_most("value_bytes_max", VALUE_BYTES_MAX, self.value_bytes_max)?;
         at_most("commit_bytes_max", COMMIT_BYTES_MAX, self.commit_bytes_max)?;
         if self.memtable_bytes == 0 || self.table_bytes == 0 || self.level_base_bytes == 0 {

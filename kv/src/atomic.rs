@@ -3,31 +3,53 @@
 //! This is optimistic concurrency control as in Deno KV: read without locks, then commit on the
 //! condition that what was read is still so.
 
-use icecore_engine::{Batch, Check, Durability, Engine, Mutation, Outcome};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use icecore_engine::{Batch, Check, CommitFuture, Durability, Outcome};
 use icecore_model::Versionstamp;
 
+use crate::Selector;
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::expiry::Expiry;
 use crate::key::Key;
+use crate::kv::Kv;
+use crate::mutation::{Mutation, Prepared};
+use crate::sum::SumRange;
 use crate::value::Value;
+use crate::weigh;
 
 /// An atomic operation that is being put together. [`Atomic::commit`] carries it out.
-#[derive(Debug)]
+///
+/// All checks are compared with the state before the operation. Then its mutations take effect in
+/// the order in which they were added, each seeing those before it. If one of them fails, nothing
+/// of the operation remains.
+///
+/// ```
+/// use icecore::{Commit, Kv, key};
+///
+/// let kv = Kv::in_memory()?;
+/// kv.set(key!["name"], "ada")?;
+/// let failed = kv
+///     .atomic()
+///     .set(key!["before"], 1)
+///     .sum(key!["name"], 1) // It holds text.
+///     .set(key!["after"], 2)
+///     .commit();
+/// assert!(failed.is_err());
+/// assert!(!kv.get(key!["before"])?.is_present(), "nothing of it remains");
+/// # Ok::<(), icecore::Error>(())
+/// ```
+#[derive(Clone, Debug)]
 #[must_use = "nothing happens before `commit`"]
 pub struct Atomic<'kv> {
-    engine: &'kv Engine,
+    kv: &'kv Kv,
     checks: Vec<(Key, Option<Versionstamp>)>,
     /// In the order in which they are carried out.
-    changes: Vec<Change>,
-}
-
-/// One mutation.
-#[derive(Debug)]
-enum Change {
-    /// The key gets this stored value.
-    Set(Key, Vec<u8>),
-    /// The key becomes absent.
-    Delete(Key),
+    mutations: Vec<Mutation>,
 }
 
 /// What became of an atomic operation.
@@ -46,9 +68,26 @@ pub enum Commit {
     },
 }
 
+impl Commit {
+    /// The versionstamp; `None` if a check failed.
+    pub fn versionstamp(&self) -> Option<Versionstamp> {
+        match self {
+            Commit::Done { versionstamp } => Some(*versionstamp),
+            Commit::CheckFailed { .. } => None,
+        }
+    }
+
+    fn from_outcome(outcome: Outcome) -> Commit {
+        match outcome {
+            Outcome::Committed(versionstamp) => Commit::Done { versionstamp },
+            Outcome::CheckFailed { indexes } => Commit::CheckFailed { indexes },
+        }
+    }
+}
+
 impl<'kv> Atomic<'kv> {
-    pub(crate) fn new(engine: &'kv Engine) -> Atomic<'kv> {
-        Atomic { engine, checks: Vec::new(), changes: Vec::new() }
+    pub(crate) fn new(kv: &'kv Kv) -> Atomic<'kv> {
+        Atomic { kv, checks: Vec::new(), mutations: Vec::new() }
     }
 
     /// Only if the key of `entry` is still as it was read: no commit has set or deleted it since.
@@ -71,16 +110,160 @@ impl<'kv> Atomic<'kv> {
         self
     }
 
-    /// Sets `key` to `value`.
-    pub fn set(mut self, key: impl Into<Key>, value: impl Into<Value>) -> Atomic<'kv> {
-        self.changes.push(Change::Set(key.into(), value.into().encode()));
+    /// Does `mutation` after those that were added before.
+    pub fn mutate(mut self, mutation: Mutation) -> Atomic<'kv> {
+        self.mutations.push(mutation);
         self
     }
 
+    /// Sets `key` to `value`. An expiry that it had is gone.
+    pub fn set(self, key: impl Into<Key>, value: impl Into<Value>) -> Atomic<'kv> {
+        self.mutate(Mutation::Set { key: key.into(), value: value.into(), expiry: None })
+    }
+
+    /// Sets `key` to `value` until `expiry`: a duration from the commit on, or a moment.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let session = key!["session", "4f2a"];
+    /// kv.atomic().set_expiring(&session, "ada", Duration::from_secs(1800)).commit()?;
+    /// assert!(kv.get(&session)?.is_present());
+    /// kv.atomic().set_expiring(&session, "ada", Duration::ZERO).commit()?;
+    /// assert!(!kv.get(&session)?.is_present());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn set_expiring(
+        self,
+        key: impl Into<Key>,
+        value: impl Into<Value>,
+        expiry: impl Into<Expiry>,
+    ) -> Atomic<'kv> {
+        let (key, value, expiry) = (key.into(), value.into(), Some(expiry.into()));
+        self.mutate(Mutation::Set { key, value, expiry })
+    }
+
+    /// Sets the key that is `prefix` and one part more, the versionstamp of this commit as a
+    /// string of twenty digits, to `value`. Such keys are unique, and in the order of commits.
+    ///
+    /// ```
+    /// use icecore::{Commit, Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for line in ["first", "second"] {
+    ///     kv.atomic().set_versionstamped(key!["log"], line).commit()?;
+    /// }
+    /// let lines: Vec<_> = kv.list(prefix!["log"]).collect::<Result<_, _>>()?;
+    /// let stamp = lines[1].versionstamp.unwrap();
+    /// assert_eq!(lines[1].key, key!["log", stamp.to_string()]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn set_versionstamped(
+        self,
+        prefix: impl Into<Key>,
+        value: impl Into<Value>,
+    ) -> Atomic<'kv> {
+        let (prefix, value) = (prefix.into(), value.into());
+        self.mutate(Mutation::SetVersionstamped { prefix, value, expiry: None })
+    }
+
     /// Makes `key` absent.
-    pub fn delete(mut self, key: impl Into<Key>) -> Atomic<'kv> {
-        self.changes.push(Change::Delete(key.into()));
-        self
+    pub fn delete(self, key: impl Into<Key>) -> Atomic<'kv> {
+        self.mutate(Mutation::Delete { key: key.into() })
+    }
+
+    /// Makes every key of the selection absent, however many there are, at the cost of one.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for day in 1..=9 {
+    ///     kv.set(key!["visits", day], day * 100)?;
+    /// }
+    /// kv.atomic().delete_range(key!["visits", 3]..key!["visits", 8]).commit()?;
+    /// assert_eq!(kv.list(prefix!["visits"]).count(), 4);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn delete_range(self, selector: impl Into<Selector>) -> Atomic<'kv> {
+        self.mutate(Mutation::DeleteRange { selector: selector.into() })
+    }
+
+    /// Makes every key absent that begins with the parts of `prefix` and has at least one part
+    /// more.
+    pub fn delete_prefix(self, prefix: impl Into<Key>) -> Atomic<'kv> {
+        self.delete_range(Selector::prefix(&prefix.into()))
+    }
+
+    /// Adds `operand` to the [`Value::U64`] of `key`, modulo 2^64; an absent key gets `operand`.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for _ in 0..3 {
+    ///     kv.atomic().sum(key!["visits"], 1).commit()?;
+    /// }
+    /// kv.atomic().max(key!["most"], 7).min(key!["least"], 7).commit()?;
+    /// assert_eq!(kv.get(key!["visits"])?.u64()?, 3);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn sum(self, key: impl Into<Key>, operand: u64) -> Atomic<'kv> {
+        self.sum_within(key, operand, SumRange::default())
+    }
+
+    /// Adds `operand` to the number of `key`, which is a [`Value::U64`], or a number or bigint of
+    /// JavaScript; the result of the latter two has to lie in `range`.
+    ///
+    /// ```
+    /// use icecore::{Kv, SumRange, Value, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let range = SumRange { max: Some(Value::number(10.0)), clamp: true, ..SumRange::default() };
+    /// for _ in 0..5 {
+    ///     kv.atomic().sum_within(key!["level"], Value::number(2.5), range.clone()).commit()?;
+    /// }
+    /// assert_eq!(kv.get(key!["level"])?.number()?, 10.0);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn sum_within(
+        self,
+        key: impl Into<Key>,
+        operand: impl Into<Value>,
+        range: SumRange,
+    ) -> Atomic<'kv> {
+        self.mutate(Mutation::Sum { key: key.into(), operand: operand.into(), range })
+    }
+
+    /// Gives `key` the smaller of its [`Value::U64`] and `operand`; an absent key gets `operand`.
+    pub fn min(self, key: impl Into<Key>, operand: u64) -> Atomic<'kv> {
+        self.mutate(Mutation::Min { key: key.into(), operand: operand.into() })
+    }
+
+    /// Gives `key` the larger of its [`Value::U64`] and `operand`; an absent key gets `operand`.
+    pub fn max(self, key: impl Into<Key>, operand: u64) -> Atomic<'kv> {
+        self.mutate(Mutation::Max { key: key.into(), operand: operand.into() })
+    }
+
+    /// Changes when the value of `key` expires, `None` for never. The value stays as it is and
+    /// gets the versionstamp of this commit; an absent key stays absent.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use icecore::{Expiry, Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set_expiring(key!["session"], "ada", Duration::from_secs(60))?;
+    /// let expiry = Some(Expiry::In(Duration::from_secs(3600)));
+    /// kv.atomic().touch(key!["session"], expiry).commit()?;
+    /// kv.atomic().touch(key!["session"], None).commit()?;
+    /// assert_eq!(kv.get(key!["session"])?.expires_at(), None);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn touch(self, key: impl Into<Key>, expiry: Option<Expiry>) -> Atomic<'kv> {
+        self.mutate(Mutation::Touch { key: key.into(), expiry })
     }
 
     /// Carries the operation out with the store's default durability, and returns once every
@@ -88,14 +271,17 @@ impl<'kv> Atomic<'kv> {
     ///
     /// # Errors
     /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) for a key, a value or an operation that
-    /// is too large, [`OutOfSpace`](crate::ErrorKind::OutOfSpace),
+    /// is too large, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an empty key or an
+    /// expiry beyond all times, [`TypeMismatch`](crate::ErrorKind::TypeMismatch) for a sum, minimum
+    /// or maximum of what is not such a number,
+    /// [`OutOfSpace`](crate::ErrorKind::OutOfSpace),
     /// [`ReadOnly`](crate::ErrorKind::ReadOnly), [`Closed`](crate::ErrorKind::Closed),
     /// [`Poisoned`](crate::ErrorKind::Poisoned) after a failed write, and what
     /// [`Kv::get`](crate::Kv::get) may meet when it reads what is checked. After any of these
     /// nothing took effect. Only after [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) it is
     /// open.
     pub fn commit(self) -> Result<Commit, Error> {
-        let durability = self.engine.options().durability;
+        let durability = self.kv.engine().options().durability;
         self.commit_with(durability)
     }
 
@@ -113,25 +299,92 @@ impl<'kv> Atomic<'kv> {
     /// # Errors
     /// As [`Atomic::commit`].
     pub fn commit_with(self, durability: Durability) -> Result<Commit, Error> {
+        let engine = self.kv.engine();
+        let outcome = self.submit(|batch| engine.commit_with(batch, durability))??;
+        Ok(Commit::from_outcome(outcome))
+    }
+
+    /// Submits the operation, with the store's default durability, and returns a future of what
+    /// became of it: for any executor, and without blocking a thread. The operation goes on even
+    /// if the future is dropped.
+    ///
+    /// ```
+    /// # fn block_on<F: std::future::Future>(future: F) -> F::Output {
+    /// #     struct Unpark(std::thread::Thread);
+    /// #     impl std::task::Wake for Unpark {
+    /// #         fn wake(self: std::sync::Arc<Self>) { self.0.unpark() }
+    /// #     }
+    /// #     let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    /// #     let mut context = std::task::Context::from_waker(&waker);
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     loop {
+    /// #         match future.as_mut().poll(&mut context) {
+    /// #             std::task::Poll::Ready(output) => break output,
+    /// #             std::task::Poll::Pending => std::thread::park(),
+    /// #         }
+    /// #     }
+    /// # }
+    /// # block_on(async {
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let commit = kv.atomic().set(key!["greeting"], "hello").commit_async().await?;
+    /// assert!(commit.versionstamp().is_some());
+    /// # Ok::<(), icecore::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn commit_async(self) -> Pending {
+        let durability = self.kv.engine().options().durability;
+        self.commit_async_with(durability)
+    }
+
+    /// As [`Atomic::commit_async`], with this durability.
+    pub fn commit_async_with(self, durability: Durability) -> Pending {
+        let engine = self.kv.engine();
+        let submitted = self.submit(|batch| engine.commit_async(batch, durability));
+        Pending { state: submitted.map_err(Some) }
+    }
+
+    /// Puts the operation into the engine's form, and hands it over.
+    fn submit<T>(&self, hand_over: impl FnOnce(Batch<'_>) -> T) -> Result<T, Error> {
+        weigh::check(self.kv.limits(), &self.checks, &self.mutations)?;
+        let now_ms = self.kv.engine().now_ms();
         let checks: Vec<Check<'_>> = self
             .checks
             .iter()
             .map(|(key, expected)| Check { key: key.stored(), expected: *expected })
             .collect();
-        let mutations: Vec<Mutation<'_>> = self.changes.iter().map(Change::mutation).collect();
-        let batch = Batch { checks: &checks, mutations: &mutations };
-        match self.engine.commit_with(batch, durability)? {
-            Outcome::Committed(versionstamp) => Ok(Commit::Done { versionstamp }),
-            Outcome::CheckFailed { indexes } => Ok(Commit::CheckFailed { indexes }),
-        }
+        let prepared = self.mutations.iter().filter_map(|m| m.prepare(now_ms).transpose());
+        let prepared: Vec<Prepared<'_>> = prepared.collect::<Result<_, Error>>()?;
+        let mutations: Vec<_> = prepared.iter().map(Prepared::engine).collect();
+        Ok(hand_over(Batch { checks: &checks, mutations: &mutations }))
     }
 }
 
-impl Change {
-    fn mutation(&self) -> Mutation<'_> {
-        match self {
-            Change::Set(key, value) => Mutation::Set { key: key.stored(), value, expires_at: None },
-            Change::Delete(key) => Mutation::Delete { key: key.stored() },
+/// A commit that was submitted: the future of what became of it.
+#[must_use = "what became of the commit is known only when its future is done"]
+pub struct Pending {
+    /// The error is taken when it is told.
+    state: Result<CommitFuture, Option<Error>>,
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").finish_non_exhaustive()
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<Commit, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.state {
+            Ok(future) => Pin::new(future)
+                .poll(context)
+                .map(|outcome| outcome.map(Commit::from_outcome).map_err(Error::from)),
+            Err(error) => {
+                Poll::Ready(Err(error.take().expect("a future is not polled after its end")))
+            }
         }
     }
 }

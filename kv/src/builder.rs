@@ -1,11 +1,16 @@
 //! How a store is opened.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use icecore_disk::clock::SystemClock;
+use icecore_disk::random::SystemRandom;
+use icecore_disk::sim::{Rules, SimDisk};
 use icecore_engine::{Access, Create, Durability, Engine, Environment, Options};
 
 use crate::error::Error;
 use crate::kv::Kv;
+use crate::limits::Limits;
 use crate::value::TAG_BYTES;
 
 /// The settings of a store that is about to be opened. They may differ from one opening to the
@@ -24,32 +29,32 @@ use crate::value::TAG_BYTES;
 pub struct Builder {
     place: Place,
     options: Options,
+    limits: Limits,
 }
 
 /// Where the store is.
 #[derive(Clone, Debug)]
 enum Place {
     Path(PathBuf),
+    Memory,
     Environment(Environment),
 }
 
-/// The engine's settings, with limits that do not count what the face adds.
-fn default_options() -> Options {
-    let options = Options::default();
-    Options {
-        key_bytes_max: options.key_bytes_max + 1,
-        value_bytes_max: options.value_bytes_max + TAG_BYTES,
-        ..options
-    }
-}
-
 impl Builder {
+    fn of(place: Place) -> Builder {
+        Builder { place, options: Options::default(), limits: Limits::default() }
+    }
+
     pub(crate) fn at(path: &Path) -> Builder {
-        Builder { place: Place::Path(path.to_owned()), options: default_options() }
+        Builder::of(Place::Path(path.to_owned()))
+    }
+
+    pub(crate) fn memory() -> Builder {
+        Builder::of(Place::Memory)
     }
 
     pub(crate) fn within(environment: Environment) -> Builder {
-        Builder { place: Place::Environment(environment), options: default_options() }
+        Builder::of(Place::Environment(environment))
     }
 
     /// The durability of commits that name none. The default is [`Durability::Sync`].
@@ -84,15 +89,9 @@ impl Builder {
         self
     }
 
-    /// The longest value in bytes. The default is 16 MiB.
-    pub fn value_bytes_max(mut self, bytes: usize) -> Builder {
-        self.options.value_bytes_max = bytes.saturating_add(TAG_BYTES);
-        self
-    }
-
-    /// The largest atomic operation in bytes of keys and values. The default is 64 MiB.
-    pub fn commit_bytes_max(mut self, bytes: usize) -> Builder {
-        self.options.commit_bytes_max = bytes;
+    /// How much one call may carry. The default is what Deno KV's manual promises.
+    pub fn limits(mut self, limits: Limits) -> Builder {
+        self.limits = limits;
         self
     }
 
@@ -115,10 +114,46 @@ impl Builder {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when the directory holds something
     /// else, or no store and none may be created, and [`Io`](crate::ErrorKind::Io).
     pub fn open(self) -> Result<Kv, Error> {
+        let options = self.engine_options();
         let engine = match self.place {
-            Place::Path(path) => Engine::open_path(path, self.options)?,
-            Place::Environment(environment) => Engine::open(environment, self.options)?,
+            Place::Path(path) => Engine::open_path(path, options)?,
+            Place::Memory => Engine::open(memory(), options)?,
+            Place::Environment(environment) => Engine::open(environment, options)?,
         };
-        Ok(Kv::new(engine))
+        Ok(Kv::new(engine, self.limits))
+    }
+
+    /// The engine's settings, wide enough for the limits of this store and for what the face adds
+    /// to keys and values, as far as the engine's formats can hold it.
+    fn engine_options(&self) -> Options {
+        let Options { key_bytes_max, value_bytes_max, commit_bytes_max, .. } = self.options;
+        let widened = |own: usize, asked: usize, max: usize| asked.clamp(own, max);
+        let commit_bytes = self.limits.commit_bytes.saturating_mul(2);
+        Options {
+            key_bytes_max: widened(
+                key_bytes_max,
+                self.limits.key_bytes.saturating_add(KEYSPACE_BYTES),
+                Options::KEY_BYTES_MAX,
+            ),
+            value_bytes_max: widened(
+                value_bytes_max,
+                self.limits.value_bytes.saturating_add(TAG_BYTES),
+                Options::VALUE_BYTES_MAX,
+            ),
+            commit_bytes_max: widened(commit_bytes_max, commit_bytes, Options::COMMIT_BYTES_MAX),
+            ..self.options.clone()
+        }
+    }
+}
+
+/// What the engine's keys have in front of the encoded parts.
+const KEYSPACE_BYTES: usize = 1;
+
+/// The world of a store in memory.
+fn memory() -> Environment {
+    Environment {
+        disk: SimDisk::new(0, Rules::none()),
+        clock: Arc::new(SystemClock::new()),
+        random: Arc::new(SystemRandom),
     }
 }

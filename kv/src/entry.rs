@@ -1,17 +1,19 @@
 //! What a read gives back: a key, and its value and versionstamp if it has any.
 
-use std::mem;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use icecore_engine::{Item, Record};
-use icecore_model::Versionstamp;
+use icecore_model::{Timestamp, Versionstamp};
 
 use crate::error::Error;
+use crate::expiry::system_time;
 use crate::key::Key;
 use crate::value::Value;
 
 /// The state of one key at one moment. Value and versionstamp are there together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
     /// The key.
     pub key: Key,
@@ -19,6 +21,7 @@ pub struct Entry {
     pub value: Option<Value>,
     /// The commit that set the value; `None` if the key is absent.
     pub versionstamp: Option<Versionstamp>,
+    expires_at: Option<Timestamp>,
 }
 
 impl Entry {
@@ -29,32 +32,42 @@ impl Entry {
     }
 
     pub(crate) fn absent(key: Key) -> Entry {
-        Entry { key, value: None, versionstamp: None }
+        Entry { key, value: None, versionstamp: None, expires_at: None }
     }
 
     /// Makes an absent entry what the store says of its key.
     pub(crate) fn fill(&mut self, record: Option<Record>) -> Result<(), Error> {
-        let Some(Record { value, stamp, .. }) = record else { return Ok(()) };
+        let Some(Record { value, stamp, expires_at }) = record else { return Ok(()) };
         let value = Value::decode(&value).map_err(|bad| Error::bad_value(self.key.clone(), bad))?;
         (self.value, self.versionstamp) = (Some(value), Some(stamp));
+        self.expires_at = expires_at;
         Ok(())
     }
 
     pub(crate) fn from_item(mut item: Item) -> Result<Entry, Error> {
-        let (stamp, value) = (item.stamp, mem::take(&mut item.value));
-        Entry::present(Key::from_stored(item.into_key()), &value, stamp)
-    }
-
-    fn present(key: Key, stored: &Bytes, stamp: Versionstamp) -> Result<Entry, Error> {
-        match Value::decode(stored) {
-            Ok(value) => Ok(Entry { key, value: Some(value), versionstamp: Some(stamp) }),
-            Err(bad) => Err(Error::bad_value(key, bad)),
-        }
+        let value = std::mem::take(&mut item.value);
+        let record = Record { stamp: item.stamp, value, expires_at: item.expires_at };
+        Entry::new(Key::from_stored(item.into_key()), Some(record))
     }
 
     /// Whether the key has a value.
     pub fn is_present(&self) -> bool {
         self.value.is_some()
+    }
+
+    /// From when on the key is absent again; `None` if it stays.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set_expiring(key!["session", 7], "ada", Duration::from_secs(3600))?;
+    /// assert!(kv.get(key!["session", 7])?.expires_at().is_some());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at.map(system_time)
     }
 
     /// The number that the key holds.
@@ -68,6 +81,14 @@ impl Entry {
         }
     }
 
+    /// The number that the key holds, or `default` if the key is absent.
+    ///
+    /// # Errors
+    /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it holds something else.
+    pub fn u64_or(&self, default: u64) -> Result<u64, Error> {
+        if self.is_present() { self.u64() } else { Ok(default) }
+    }
+
     /// The bytes that the key holds. They may keep a file of the store alive: copy them to let go.
     ///
     /// # Errors
@@ -77,6 +98,34 @@ impl Entry {
             Some(Value::Bytes(bytes)) => Ok(bytes),
             _ => Err(self.wrong_type("bytes")),
         }
+    }
+
+    /// The text that the key holds: bytes that are UTF-8.
+    ///
+    /// # Errors
+    /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it holds something else, or nothing.
+    pub fn str(&self) -> Result<&str, Error> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| self.wrong_type("text in UTF-8"))
+    }
+
+    /// The JavaScript value that the key holds, as V8's serializer wrote it.
+    ///
+    /// # Errors
+    /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it holds something else, or nothing.
+    pub fn v8(&self) -> Result<&Bytes, Error> {
+        match &self.value {
+            Some(Value::V8(serialized)) => Ok(serialized),
+            _ => Err(self.wrong_type("a JavaScript value")),
+        }
+    }
+
+    /// The number of JavaScript that the key holds.
+    ///
+    /// # Errors
+    /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it holds something else, or nothing.
+    pub fn number(&self) -> Result<f64, Error> {
+        let number = self.value.as_ref().and_then(Value::as_number);
+        number.ok_or_else(|| self.wrong_type("a JavaScript number"))
     }
 
     fn wrong_type(&self, asked: &'static str) -> Error {
@@ -92,13 +141,21 @@ mod tests {
 
     #[test]
     fn asking_for_the_wrong_type_says_what_is_there() {
-        let absent = Entry::new(key!["a"], None).unwrap();
+        let absent = Entry::absent(key!["a"]);
         let error = absent.u64().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TypeMismatch);
         assert_eq!(error.to_string(), r#"["a"] holds nothing, not a u64"#);
-        let stored = Value::from("x").encode().into();
-        let present = Entry::present(key!["a"], &stored, Versionstamp::new(1)).unwrap();
+        assert_eq!(absent.u64_or(7).unwrap(), 7);
+        let stored = |value: Value| Record {
+            stamp: Versionstamp::new(1),
+            value: value.stored().to_vec().into(),
+            expires_at: None,
+        };
+        let present = Entry::new(key!["a"], Some(stored("x".into()))).unwrap();
         assert_eq!(present.bytes().unwrap(), &b"x"[..]);
+        assert_eq!(present.str().unwrap(), "x");
         assert_eq!(present.u64().unwrap_err().to_string(), r#"["a"] holds bytes, not a u64"#);
+        let binary = Entry::new(key!["a"], Some(stored(b"\xff".into()))).unwrap();
+        assert_eq!(binary.str().unwrap_err().kind(), ErrorKind::TypeMismatch);
     }
 }

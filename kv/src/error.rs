@@ -1,6 +1,8 @@
 //! What can go wrong, and what the caller can do about it.
 //!
-//! A failed check is not an error: see [`Commit`](crate::Commit).
+//! Where Deno KV has a text for an error, ours begins with it and goes on with what, where and how
+//! much; [`Error::text`] is Deno's text alone. A failed check is not an error: see
+//! [`Commit`](crate::Commit).
 
 use std::error;
 use std::fmt;
@@ -9,17 +11,25 @@ use icecore_engine as engine;
 use icecore_model::Malformed;
 
 use crate::key::Key;
+use crate::limits::Limit;
 use crate::value::{BadValue, TAG_BYTES};
 
 /// An error of the store. Its text says what, where and how much; [`Error::kind`] says what to do.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Error {
-    cause: Cause,
+    cause: Box<Cause>,
 }
 
 #[derive(Clone, Debug)]
 enum Cause {
     Engine(engine::Error),
+    /// A call that Deno refuses, too, with this text.
+    Refused {
+        kind: ErrorKind,
+        text: String,
+        /// What, where and how much; empty if the text says it all.
+        detail: String,
+    },
     /// The entry of `key` holds `found` where the caller asked for `asked`.
     Type {
         key: Key,
@@ -47,7 +57,7 @@ pub enum ErrorKind {
     /// Send less.
     LimitExceeded {
         /// Which limit.
-        limit: &'static str,
+        limit: Limit,
         /// The most that is allowed.
         max: u64,
         /// What was given.
@@ -81,22 +91,49 @@ pub enum ErrorKind {
 }
 
 impl Error {
+    fn of(cause: Cause) -> Error {
+        Error { cause: Box::new(cause) }
+    }
+
     pub(crate) fn wrong_type(key: Key, asked: &'static str, found: &'static str) -> Error {
-        Error { cause: Cause::Type { key, asked, found } }
+        Error::of(Cause::Type { key, asked, found })
     }
 
     pub(crate) fn bad_value(key: Key, bad: BadValue) -> Error {
-        Error { cause: Cause::Value { key, bad } }
+        Error::of(Cause::Value { key, bad })
     }
 
     pub(crate) fn bad_key(key: Key, malformed: Malformed) -> Error {
-        Error { cause: Cause::Key { key, malformed } }
+        Error::of(Cause::Key { key, malformed })
+    }
+
+    /// `text` is Deno's where it has one; `detail` says what, where and how much.
+    pub(crate) fn with_text(
+        kind: ErrorKind,
+        text: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Error {
+        Error::of(Cause::Refused { kind, text: text.into(), detail: detail.into() })
+    }
+
+    /// A call that makes no sense as it stands.
+    pub(crate) fn invalid(text: impl Into<String>, detail: impl Into<String>) -> Error {
+        Error::with_text(ErrorKind::InvalidArgument, text, detail)
+    }
+
+    /// Something exceeds `limit`; `place` says where, and may be empty.
+    pub(crate) fn limit(limit: Limit, max: u64, got: u64, place: String) -> Error {
+        let unit = limit.unit();
+        let place = if place.is_empty() { place } else { format!(" for {place}") };
+        let detail = format!("{got} {unit}{place}");
+        Error::with_text(ErrorKind::LimitExceeded { limit, max, got }, limit.text(max), detail)
     }
 
     /// What the error asks of the caller.
     pub fn kind(&self) -> ErrorKind {
-        match &self.cause {
+        match &*self.cause {
             Cause::Engine(error) => engine_kind(error),
+            Cause::Refused { kind, .. } => kind.clone(),
             Cause::Type { .. } => ErrorKind::TypeMismatch,
             Cause::Value { bad: BadValue::UnknownTag(_), .. } => ErrorKind::UnknownFormat,
             Cause::Value { key, bad: BadValue::Malformed(_) } => {
@@ -105,6 +142,24 @@ impl Error {
             Cause::Key { key, malformed } => {
                 ErrorKind::Corrupt { file: key.to_string(), offset: malformed.offset as u64 }
             }
+        }
+    }
+
+    /// The message as Deno KV words it, where it has one; otherwise all of it.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let error = kv.set(key!["k"], vec![0; 65_537]).unwrap_err();
+    /// assert_eq!(error.text(), "Value too large (max 65536 bytes)");
+    /// assert_eq!(error.to_string(), r#"Value too large (max 65536 bytes): 65537 bytes for ["k"]"#);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn text(&self) -> String {
+        match &*self.cause {
+            Cause::Refused { text, .. } => text.clone(),
+            _ => self.to_string(),
         }
     }
 
@@ -117,7 +172,7 @@ impl Error {
 fn engine_kind(error: &engine::Error) -> ErrorKind {
     match error {
         engine::Error::LimitExceeded { limit, max, got } => {
-            return ErrorKind::LimitExceeded { limit, max: *max, got: *got };
+            return ErrorKind::LimitExceeded { limit: Limit::Engine(limit), max: *max, got: *got };
         }
         engine::Error::Corrupt { file, offset, .. } => {
             return ErrorKind::Corrupt { file: file.clone(), offset: *offset };
@@ -141,7 +196,7 @@ fn engine_kind(error: &engine::Error) -> ErrorKind {
 
 impl From<engine::Error> for Error {
     fn from(error: engine::Error) -> Error {
-        Error { cause: Cause::Engine(without_tags(error)) }
+        Error::of(Cause::Engine(without_tags(error)))
     }
 }
 
@@ -160,8 +215,10 @@ fn without_tags(error: engine::Error) -> engine::Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
+        match &*self.cause {
             Cause::Engine(error) => error.fmt(f),
+            Cause::Refused { text, detail, .. } if detail.is_empty() => f.write_str(text),
+            Cause::Refused { text, detail, .. } => write!(f, "{text}: {detail}"),
             Cause::Type { key, asked, found } => write!(f, "{key} holds {found}, not {asked}"),
             Cause::Value { key, bad: bad @ BadValue::UnknownTag(_) } => {
                 write!(f, "{key} holds {bad}, which this version does not know")
@@ -172,9 +229,16 @@ impl fmt::Display for Error {
     }
 }
 
+/// The kind and the message: this is what a program prints whose `main` returns the error.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.kind())
+    }
+}
+
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match &self.cause {
+        match &*self.cause {
             Cause::Engine(error) => error.source(),
             _ => None,
         }
@@ -189,7 +253,8 @@ mod tests {
     #[test]
     fn kinds_carry_what_a_program_needs() {
         let error = Error::from(engine::Error::LimitExceeded { limit: "a key", max: 2, got: 3 });
-        assert_eq!(error.kind(), ErrorKind::LimitExceeded { limit: "a key", max: 1, got: 2 });
+        let limit = Limit::Engine("a key");
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded { limit, max: 1, got: 2 });
         let damaged = engine::Error::Corrupt { file: "7.wal".into(), offset: 9, what: "x".into() };
         let kind = Error::from(damaged).kind();
         assert_eq!(kind, ErrorKind::Corrupt { file: "7.wal".into(), offset: 9 });
@@ -199,9 +264,18 @@ mod tests {
 
     #[test]
     fn a_value_of_an_unknown_kind_asks_for_a_newer_version() {
-        let error = Error::bad_value(key!["a"], BadValue::UnknownTag(1));
+        let error = Error::bad_value(key!["a"], BadValue::UnknownTag(9));
         assert_eq!(error.kind(), ErrorKind::UnknownFormat);
-        let text = r#"["a"] holds a JavaScript value, which this version does not know"#;
+        let text = r#"["a"] holds a value with the tag 9, which this version does not know"#;
         assert_eq!(error.to_string(), text);
+        assert_eq!(format!("{error:?}"), format!("UnknownFormat: {text}"));
+    }
+
+    #[test]
+    fn a_text_of_deno_is_followed_by_what_and_how_much() {
+        let error = Error::limit(Limit::Checks, 100, 101, String::new());
+        assert_eq!(error.text(), "Too many checks (max 100)");
+        assert_eq!(error.to_string(), "Too many checks (max 100): 101 checks");
+        assert_eq!(Error::invalid("key cannot be empty", "").to_string(), "key cannot be empty");
     }
 }

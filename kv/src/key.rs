@@ -60,6 +60,11 @@ impl Key {
         decode(self.encoded()).map_err(|malformed| Error::bad_key(self.clone(), malformed))
     }
 
+    /// Whether there is no part.
+    pub fn is_empty(&self) -> bool {
+        self.encoded().is_empty()
+    }
+
     /// The encoding: its bytes sort like the keys.
     pub fn encoded(&self) -> &[u8] {
         &self.stored[1..]

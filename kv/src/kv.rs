@@ -1,16 +1,19 @@
 //! The handle of an open store.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use icecore_engine::{Batch, Engine, Environment, Mutation, Outcome, Stats};
+use icecore_engine::{Engine, Environment, Stats};
 use icecore_model::Versionstamp;
 
-use crate::atomic::Atomic;
+use crate::atomic::{Atomic, Commit};
 use crate::builder::Builder;
 use crate::check::{self, CheckReport};
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::expiry::Expiry;
 use crate::key::Key;
+use crate::limits::Limits;
 use crate::list::{List, Selector};
 use crate::value::Value;
 
@@ -21,12 +24,27 @@ use crate::value::Value;
 /// orderly way and reports what goes wrong.
 #[derive(Clone, Debug)]
 pub struct Kv {
+    shared: Arc<Shared>,
+}
+
+/// What all clones share.
+#[derive(Debug)]
+struct Shared {
     engine: Engine,
+    limits: Limits,
 }
 
 impl Kv {
-    pub(crate) fn new(engine: Engine) -> Kv {
-        Kv { engine }
+    pub(crate) fn new(engine: Engine, limits: Limits) -> Kv {
+        Kv { shared: Arc::new(Shared { engine, limits }) }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.limits
     }
 
     /// Opens the store in the directory `path`, which is created if it does not exist.
@@ -35,6 +53,25 @@ impl Kv {
     /// As [`Builder::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Kv, Error> {
         Kv::builder(path).open()
+    }
+
+    /// Opens a new store in memory, which is gone when it is closed.
+    ///
+    /// ```
+    /// let kv = icecore::Kv::in_memory()?;
+    /// kv.set(icecore::key!["a"], 1)?;
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io) when the threads of the store cannot be started.
+    pub fn in_memory() -> Result<Kv, Error> {
+        Kv::builder_in_memory().open()
+    }
+
+    /// The settings of a store in memory, to be changed before it is opened.
+    pub fn builder_in_memory() -> Builder {
+        Builder::memory()
     }
 
     /// The settings of the store in the directory `path`, to be changed before it is opened.
@@ -56,7 +93,8 @@ impl Kv {
     /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat) for a value of a later version.
     pub fn get(&self, key: impl Into<Key>) -> Result<Entry, Error> {
         let key = key.into();
-        let record = self.engine.get(key.stored())?;
+        self.limits().check_read_key(key.encoded())?;
+        let record = self.engine().get(key.stored())?;
         Entry::new(key, record)
     }
 
@@ -69,7 +107,7 @@ impl Kv {
         keys: [K; N],
     ) -> Result<[Entry; N], Error> {
         let keys = keys.map(Into::into);
-        let records = self.engine.get_many(&keys.each_ref().map(Key::stored))?;
+        let records = self.engine().get_many(&keys.each_ref().map(Key::stored))?;
         let mut entries = keys.map(Entry::absent);
         for (entry, record) in entries.iter_mut().zip(records) {
             entry.fill(record)?;
@@ -100,16 +138,28 @@ impl Kv {
     /// ```
     pub fn list(&self, selector: impl Into<Selector>) -> List {
         let Selector { start, end } = selector.into();
-        List::new(self.engine.scan(&start, &end))
+        List::new(self.engine().scan(&start, &end))
     }
 
-    /// Sets one key, whatever it held before.
+    /// Sets one key, whatever it held before. An expiry that it had is gone.
     ///
     /// # Errors
     /// As [`Atomic::commit`].
     pub fn set(&self, key: impl Into<Key>, value: impl Into<Value>) -> Result<Versionstamp, Error> {
-        let (key, value) = (key.into(), value.into().encode());
-        self.mutate(Mutation::Set { key: key.stored(), value: &value, expires_at: None })
+        committed(self.atomic().set(key, value).commit()?)
+    }
+
+    /// Sets one key until `expiry`: a duration from now on, or a moment.
+    ///
+    /// # Errors
+    /// As [`Atomic::commit`].
+    pub fn set_expiring(
+        &self,
+        key: impl Into<Key>,
+        value: impl Into<Value>,
+        expiry: impl Into<Expiry>,
+    ) -> Result<Versionstamp, Error> {
+        committed(self.atomic().set_expiring(key, value, expiry).commit()?)
     }
 
     /// Makes one key absent, whether or not it was before.
@@ -117,19 +167,12 @@ impl Kv {
     /// # Errors
     /// As [`Atomic::commit`].
     pub fn delete(&self, key: impl Into<Key>) -> Result<Versionstamp, Error> {
-        self.mutate(Mutation::Delete { key: key.into().stored() })
-    }
-
-    fn mutate(&self, mutation: Mutation<'_>) -> Result<Versionstamp, Error> {
-        match self.engine.commit(Batch { checks: &[], mutations: &[mutation] })? {
-            Outcome::Committed(versionstamp) => Ok(versionstamp),
-            Outcome::CheckFailed { .. } => unreachable!("there was no check"),
-        }
+        committed(self.atomic().delete(key).commit()?)
     }
 
     /// Begins an atomic operation: checks and mutations that take effect together or not at all.
     pub fn atomic(&self) -> Atomic<'_> {
-        Atomic::new(&self.engine)
+        Atomic::new(self)
     }
 
     /// Writes everything that is in memory into tables.
@@ -138,7 +181,7 @@ impl Kv {
     /// [`OutOfSpace`](crate::ErrorKind::OutOfSpace) and [`Io`](crate::ErrorKind::Io); nothing is
     /// lost, and the store tries again later.
     pub fn flush(&self) -> Result<(), Error> {
-        Ok(self.engine.flush()?)
+        Ok(self.engine().flush()?)
     }
 
     /// Reads every byte of every table and of the log, and compares everything with everything.
@@ -147,7 +190,7 @@ impl Kv {
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed). What is wrong with the store is in the report.
     pub fn check(&self) -> Result<CheckReport, Error> {
-        check::check(&self.engine)
+        check::check(self.engine())
     }
 
     /// The store in numbers.
@@ -155,7 +198,7 @@ impl Kv {
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn stats(&self) -> Result<Stats, Error> {
-        Ok(self.engine.stats()?)
+        Ok(self.engine().stats()?)
     }
 
     /// Closes the store for all clones: makes buffered commits durable and gives the directory
@@ -166,7 +209,15 @@ impl Kv {
     /// The first thing that went wrong. Nothing acknowledged is lost by it, and the store is
     /// closed all the same.
     pub fn close(&self) -> Result<(), Error> {
-        Ok(self.engine.close()?)
+        Ok(self.engine().close()?)
+    }
+}
+
+/// The versionstamp of an operation without checks.
+fn committed(commit: Commit) -> Result<Versionstamp, Error> {
+    match commit {
+        Commit::Done { versionstamp } => Ok(versionstamp),
+        Commit::CheckFailed { .. } => unreachable!("there was no check"),
     }
 }
 

@@ -55,24 +55,33 @@ mod builder;
 mod check;
 mod entry;
 mod error;
+mod expiry;
 mod key;
 mod kv;
+mod limits;
 mod list;
+mod mutation;
+mod sum;
 mod value;
+mod weigh;
 
-pub use atomic::{Atomic, Commit};
+pub use atomic::{Atomic, Commit, Pending};
 pub use builder::Builder;
 pub use bytes::Bytes;
 pub use check::CheckReport;
 pub use entry::Entry;
 pub use error::{Error, ErrorKind};
+pub use expiry::Expiry;
 pub use icecore_engine::{Durability, Environment, LevelStats, LogStats, Stats};
 pub use icecore_model::Versionstamp;
 pub use icecore_model::int::Int;
 pub use icecore_model::key::Part;
 pub use key::{IntoPart, Key};
 pub use kv::Kv;
+pub use limits::{Limit, Limits};
 pub use list::{List, Selector};
+pub use mutation::Mutation;
+pub use sum::SumRange;
 pub use value::Value;
 
 /// The examples of the README are tested with those of this crate.

@@ -32,6 +32,11 @@ impl Selector {
         Selector { start: vec![DATA], end: vec![DATA + 1] }
     }
 
+    /// The bounds as the engine knows them: `[start, end)`.
+    pub(crate) fn bounds(&self) -> (&[u8], &[u8]) {
+        (&self.start, &self.end)
+    }
+
     /// The keys that begin with the parts of `key` and have at least one part more.
     pub fn prefix(key: &Key) -> Selector {
         let bound = |last| [key.stored(), &[last]].concat();

@@ -1,24 +1,29 @@
 //! Values and their stored form.
 //!
 //! ```text
-//! value := 02 number      an unsigned integer, eight bytes, little-endian
+//! value := 01 byte*       a value of JavaScript, as V8's serializer writes it
+//!        | 02 number      an unsigned integer, eight bytes, little-endian
 //!        | 03 byte*       bytes
 //! ```
 //!
 //! A stored value is valid if and only if its tag is one of these and a number has eight bytes.
-//! The tags are those of the KV Connect protocol; 01 is reserved for its third kind, values of
-//! JavaScript.
+//! The tags are those of the KV Connect protocol. Values of JavaScript are carried untouched.
+
+use std::ops::Deref;
 
 use bytes::Bytes;
+use icecore_model::int::Int;
+use icecore_v8::Number;
+use num_bigint::{BigInt, Sign};
 
 /// What the stored form adds to the content of a value.
 pub(crate) const TAG_BYTES: usize = 1;
 
-const V8: u8 = 1;
-const U64: u8 = 2;
-const BYTES: u8 = 3;
+pub(crate) const V8: u8 = 1;
+pub(crate) const U64: u8 = 2;
+pub(crate) const BYTES: u8 = 3;
 
-/// The value of a key.
+/// The value of a key, in one of Deno KV's three kinds.
 ///
 /// Large [`Bytes`] that were read may keep a piece of memory or a file of the store alive: copy
 /// them to let go.
@@ -26,8 +31,30 @@ const BYTES: u8 = 3;
 pub enum Value {
     /// Bytes. Text is stored as its UTF-8.
     Bytes(Bytes),
-    /// An unsigned 64-bit integer.
+    /// An unsigned 64-bit integer, which [`Atomic::sum`](crate::Atomic::sum) and its kin change in
+    /// place. In JavaScript it is a `Deno.KvU64`.
     U64(u64),
+    /// Any other value of JavaScript, as V8's serializer writes it: what Deno and Node programs
+    /// store.
+    V8(Bytes),
+}
+
+/// A value as the engine holds it.
+#[derive(Clone, Debug)]
+pub(crate) enum Stored {
+    Number([u8; TAG_BYTES + size_of::<u64>()]),
+    Content(Vec<u8>),
+}
+
+impl Deref for Stored {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Stored::Number(stored) => stored,
+            Stored::Content(stored) => stored,
+        }
+    }
 }
 
 /// Why stored bytes are not a [`Value`].
@@ -40,23 +67,28 @@ pub(crate) enum BadValue {
 }
 
 impl Value {
-    /// The stored form.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let (tag, number, content) = match self {
-            Value::Bytes(bytes) => (BYTES, [0; 8], Some(bytes)),
-            Value::U64(number) => (U64, number.to_le_bytes(), None),
+    /// The stored form. A number needs no memory of its own.
+    pub(crate) fn stored(&self) -> Stored {
+        let (tag, content) = match self {
+            Value::U64(number) => {
+                let mut stored = [U64; TAG_BYTES + size_of::<u64>()];
+                stored[TAG_BYTES..].copy_from_slice(&number.to_le_bytes());
+                return Stored::Number(stored);
+            }
+            Value::Bytes(bytes) => (BYTES, bytes),
+            Value::V8(serialized) => (V8, serialized),
         };
-        let content = content.map_or(&number[..], |bytes| bytes);
-        let mut stored = Vec::with_capacity(1 + content.len());
+        let mut stored = Vec::with_capacity(TAG_BYTES + content.len());
         stored.push(tag);
         stored.extend_from_slice(content);
-        stored
+        Stored::Content(stored)
     }
 
     /// Reads the stored form, without copying what it holds.
     pub(crate) fn decode(stored: &Bytes) -> Result<Value, BadValue> {
         match stored.split_first() {
             Some((&BYTES, _)) => Ok(Value::Bytes(stored.slice(1..))),
+            Some((&V8, _)) => Ok(Value::V8(stored.slice(1..))),
             Some((&U64, number)) => match number.try_into() {
                 Ok(number) => Ok(Value::U64(u64::from_le_bytes(number))),
                 Err(_) => Err(BadValue::Malformed("a number has eight bytes")),
@@ -66,11 +98,66 @@ impl Value {
         }
     }
 
+    /// A number of JavaScript.
+    pub fn number(number: f64) -> Value {
+        Value::V8(Number::Float(number).write().into())
+    }
+
+    /// A bigint of JavaScript.
+    ///
+    /// ```
+    /// use icecore::{Int, Value};
+    ///
+    /// let value = Value::bigint(u128::MAX);
+    /// assert_eq!(value.as_bigint(), Some(Int::from(u128::MAX)));
+    /// ```
+    pub fn bigint(int: impl Into<Int>) -> Value {
+        let int = int.into();
+        let sign = if int.is_negative() { Sign::Minus } else { Sign::Plus };
+        let int = BigInt::from_bytes_be(sign, int.magnitude());
+        Value::V8(Number::BigInt(int).write().into())
+    }
+
+    /// The number, if it is one of JavaScript.
+    pub fn as_number(&self) -> Option<f64> {
+        match self.read_number()? {
+            Number::Float(number) => Some(number),
+            Number::BigInt(_) => None,
+        }
+    }
+
+    /// The integer, if it is a bigint of JavaScript of at most 255 bytes.
+    pub fn as_bigint(&self) -> Option<Int> {
+        match self.read_number()? {
+            Number::Float(_) => None,
+            Number::BigInt(int) => {
+                let (sign, magnitude) = int.to_bytes_be();
+                Int::from_magnitude(sign == Sign::Minus, &magnitude).ok()
+            }
+        }
+    }
+
+    fn read_number(&self) -> Option<Number> {
+        match self {
+            Value::V8(serialized) => Number::read(serialized).ok().flatten(),
+            Value::Bytes(_) | Value::U64(_) => None,
+        }
+    }
+
     /// What kind of value it is, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Value::Bytes(_) => "bytes",
             Value::U64(_) => "a u64",
+            Value::V8(_) => "a JavaScript value",
+        }
+    }
+
+    /// The bytes that count for the limits: those of the content.
+    pub fn byte_len(&self) -> usize {
+        match self {
+            Value::Bytes(bytes) | Value::V8(bytes) => bytes.len(),
+            Value::U64(_) => size_of::<u64>(),
         }
     }
 }
@@ -78,13 +165,13 @@ impl Value {
 impl std::fmt::Display for BadValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            BadValue::UnknownTag(V8) => f.write_str("a JavaScript value"),
             BadValue::UnknownTag(tag) => write!(f, "a value with the tag {tag}"),
             BadValue::Malformed(what) => f.write_str(what),
         }
     }
 }
 
+// Only from u64: with a second integer type, `kv.set(key, 5)` would no longer compile.
 impl From<u64> for Value {
     fn from(number: u64) -> Value {
         Value::U64(number)
@@ -133,14 +220,15 @@ mod tests {
 
     #[test]
     fn values_have_the_documented_bytes_and_read_back() {
-        let golden: [(Value, &[u8]); 4] = [
+        let golden: [(Value, &[u8]); 5] = [
+            (Value::V8(Bytes::from_static(&[0xff, 0x0f, 0x30])), &[1, 0xff, 0x0f, 0x30]),
             (Value::from(258), &[2, 2, 1, 0, 0, 0, 0, 0, 0]),
             (Value::from("hi"), &[3, b'h', b'i']),
             (Value::from(&[0xff, 0][..]), &[3, 0xff, 0]),
             (Value::from(Vec::new()), &[3]),
         ];
         for (value, stored) in golden {
-            assert_eq!(value.encode(), stored);
+            assert_eq!(&*value.stored(), stored);
             assert_eq!(Value::decode(&Bytes::from_static(stored)), Ok(value));
         }
     }
@@ -151,7 +239,7 @@ mod tests {
         assert!(matches!(decode(&[]), Err(BadValue::Malformed(_))));
         assert!(matches!(decode(&[2, 1]), Err(BadValue::Malformed(_))));
         assert!(matches!(decode(&[2, 1, 1, 1, 1, 1, 1, 1, 1, 1]), Err(BadValue::Malformed(_))));
-        assert_eq!(decode(&[1, 0xff]), Err(BadValue::UnknownTag(1)));
+        assert_eq!(decode(&[4, 0xff]), Err(BadValue::UnknownTag(4)));
         assert_eq!(decode(&[0]), Err(BadValue::UnknownTag(0)));
     }
 }

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use icecore::Kv;
+use icecore::{Kv, Limits};
 use indicatif::{ProgressBar, ProgressStyle};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<String> {
     match command {
         Command::Import { dir, store } => {
-            let kv = Kv::open(store)?;
+            let kv = open(store)?;
             let summary = import::import(&kv, dir)?;
             kv.close()?;
             Ok(format!("imported {summary}"))
@@ -84,9 +84,14 @@ fn run(command: &Command) -> Result<String> {
     }
 }
 
+/// Files come in pieces and commits that are larger than what Deno KV promises to take.
+pub(crate) fn open(store: &Path) -> Result<Kv> {
+    Ok(Kv::builder(store).limits(Limits::none()).open()?)
+}
+
 /// Opened for reading only, a store does not change: all reads are of one moment.
 fn open_to_read(store: &Path) -> Result<Kv> {
-    Ok(Kv::builder(store).read_only(true).create(false).open()?)
+    Ok(Kv::builder(store).limits(Limits::none()).read_only(true).create(false).open()?)
 }
 
 /// Adds the path to an error of the operating system.

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use icecore::{Kv, key, prefix};
+use icecore::{key, prefix};
 
 use crate::export::export;
 use crate::import::import;
@@ -37,7 +37,7 @@ fn a_tree_comes_back_byte_for_byte() {
     let place = tempfile::tempdir().unwrap();
     let (source, target) = (place.path().join("source"), place.path().join("target"));
     plant(&source);
-    let kv = Kv::open(place.path().join("store")).unwrap();
+    let kv = crate::open(&place.path().join("store")).unwrap();
     let imported = import(&kv, &source).unwrap();
     assert_eq!((imported.files, imported.directories, imported.links), (6, 2, 2));
     assert_eq!(export(&kv, &target).unwrap(), imported);
@@ -53,7 +53,7 @@ fn a_second_import_follows_what_has_changed() {
     let place = tempfile::tempdir().unwrap();
     let source = place.path().join("source");
     plant(&source);
-    let kv = Kv::open(place.path().join("store")).unwrap();
+    let kv = crate::open(&place.path().join("store")).unwrap();
     import(&kv, &source).unwrap();
     fs::write(source.join("large"), b"small").unwrap();
     fs::remove_file(source.join("even")).unwrap();
@@ -72,7 +72,7 @@ fn chunks_that_an_interrupted_import_has_left_are_not_read_and_go_with_the_next(
     let place = tempfile::tempdir().unwrap();
     let (source, target) = (place.path().join("source"), place.path().join("target"));
     plant(&source);
-    let kv = Kv::open(place.path().join("store")).unwrap();
+    let kv = crate::open(&place.path().join("store")).unwrap();
     let imported = import(&kv, &source).unwrap();
     let chunks = kv.list(prefix!["chunk"]).count();
     let strays = [
@@ -102,7 +102,7 @@ fn chunks_that_an_interrupted_import_has_left_are_not_read_and_go_with_the_next(
 fn a_chunk_without_a_number_is_told_not_skipped() {
     let place = tempfile::tempdir().unwrap();
     for key in [key!["chunk", "a", -1], key!["chunk", "a"], key!["chunk", "a", 1_u128 << 64]] {
-        let kv = Kv::open(place.path().join(key.to_string())).unwrap();
+        let kv = crate::open(&place.path().join(key.to_string())).unwrap();
         kv.set(&key, &b"x"[..]).unwrap();
         assert!(stray_chunks(&kv).is_err(), "{key}");
     }
@@ -113,7 +113,7 @@ fn every_kind_of_difference_is_told() {
     let place = tempfile::tempdir().unwrap();
     let source = place.path().join("source");
     plant(&source);
-    let kv = Kv::open(place.path().join("store")).unwrap();
+    let kv = crate::open(&place.path().join("store")).unwrap();
     import(&kv, &source).unwrap();
     fs::write(source.join("odd"), vec![1; CHUNK_BYTES + 1]).unwrap();
     fs::write(source.join("more"), b"x").unwrap();

@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::{Commit, Durability, Error, ErrorKind, Key, Kv, Value, key, prefix};
+use crate::{Commit, Durability, Error, ErrorKind, Key, Kv, Limits, Value, key, prefix};
 
 fn store() -> (TempDir, Kv) {
     let directory = tempfile::tempdir().unwrap();
@@ -157,7 +157,8 @@ fn everything_is_there_after_reopening_and_for_readers() {
 fn what_is_too_large_is_refused_with_its_limit() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
-    let kv = Kv::builder(path).value_bytes_max(10).commit_bytes_max(100).open().unwrap();
+    let limits = Limits::default().value_bytes(10).commit_bytes(100);
+    let kv = Kv::builder(path).limits(limits).open().unwrap();
     kv.set(key!["a"], &[7; 10]).unwrap();
     let kind = kv.set(key!["a"], &[7; 11]).unwrap_err().kind();
     assert!(matches!(kind, ErrorKind::LimitExceeded { max: 10, got: 11, .. }), "{kind:?}");
@@ -174,7 +175,7 @@ fn commits_leave_the_reserve_of_the_disk_alone() {
     // More than one segment of the log holds, so that the commit needs more of the disk.
     let half = vec![7; 9 << 20];
     for (reserve, is_refused) in [(u64::MAX, true), (0, false)] {
-        let kv = Kv::builder(&path).reserve_bytes(reserve).open().unwrap();
+        let kv = Kv::builder(&path).limits(Limits::none()).reserve_bytes(reserve).open().unwrap();
         let large = kv.atomic().set(key!["a"], half.clone()).set(key!["b"], half.clone());
         let error = large.commit_buffered().err().map(|error| error.kind());
         assert_eq!(error, is_refused.then_some(ErrorKind::OutOfSpace));
