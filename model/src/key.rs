@@ -73,8 +73,8 @@ pub fn encode(parts: &[Part]) -> Vec<u8> {
 /// Appends the encoding of one part.
 pub fn encode_part(part: &Part, out: &mut Vec<u8>) {
     match part {
-        Part::Bytes(bytes) => put_escaped(out, BYTES, bytes),
-        Part::String(text) => put_escaped(out, STRING, text.as_bytes()),
+        Part::Bytes(bytes) => encode_bytes(bytes, out),
+        Part::String(text) => encode_string(text, out),
         Part::Int(int) => put_int(out, int),
         Part::Float(number) => {
             out.push(FLOAT);
@@ -97,6 +97,23 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Part>, Malformed> {
         parts.push(read_part(&mut reader)?);
     }
     Ok(parts)
+}
+
+/// Appends the encoding of a string part.
+pub fn encode_string(text: &str, out: &mut Vec<u8>) {
+    put_escaped(out, STRING, text.as_bytes());
+}
+
+/// Appends the encoding of a part of bytes.
+pub fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    put_escaped(out, BYTES, bytes);
+}
+
+/// Reads the first part of a key, and gives the encoding of the others.
+pub fn decode_first(bytes: &[u8]) -> Result<(Part, &[u8]), Malformed> {
+    let mut reader = Reader::new(bytes);
+    let part = read_part(&mut reader)?;
+    Ok((part, &bytes[reader.offset()..]))
 }
 
 fn put_escaped(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
@@ -192,6 +209,32 @@ fn read_float(reader: &mut Reader<'_>) -> Result<f64, Malformed> {
 }
 
 impl Part {
+    /// The bytes, if it is bytes.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        if let Part::Bytes(bytes) = self { Some(bytes) } else { None }
+    }
+
+    /// The text, if it is a string.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Part::String(text) = self { Some(text) } else { None }
+    }
+
+    /// The integer, if it is one. Rust's integers can be made from it:
+    /// `part.as_int().and_then(|int| u64::try_from(int).ok())`.
+    pub fn as_int(&self) -> Option<&Int> {
+        if let Part::Int(int) = self { Some(int) } else { None }
+    }
+
+    /// The number, if it is a floating-point number.
+    pub fn as_float(&self) -> Option<f64> {
+        if let Part::Float(number) = self { Some(*number) } else { None }
+    }
+
+    /// The truth value, if it is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Part::Bool(truth) = self { Some(*truth) } else { None }
+    }
+
     fn kind(&self) -> u8 {
         match self {
             Part::Bytes(_) => 0,

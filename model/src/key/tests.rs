@@ -148,6 +148,27 @@ fn what_no_key_encodes_to_is_malformed() {
     assert_eq!(decode(&[0x26, 0xff]).unwrap_err().offset, 1);
 }
 
+#[test]
+fn the_first_part_is_read_without_the_others() {
+    let key = encode(&[text("a\0b"), int("7")]);
+    let (first, rest) = decode_first(&key).unwrap();
+    assert_eq!((first.as_str(), rest), (Some("a\0b"), &encode(&[int("7")])[..]));
+    assert!(decode_first(&[]).is_err());
+    let (first, rest) = decode_first(&[0x27, 0xff]).unwrap();
+    assert_eq!((first.as_bool(), rest), (Some(true), &[0xff][..]), "damage behind it is not met");
+}
+
+#[test]
+fn a_part_is_asked_for_what_it_may_be() {
+    assert_eq!(int("7").as_int().and_then(|int| u64::try_from(int).ok()), Some(7));
+    assert_eq!(Part::Float(0.5).as_float(), Some(0.5));
+    assert_eq!(Part::Bytes(vec![1]).as_bytes(), Some(&[1][..]));
+    let part = Part::Bool(false);
+    assert_eq!(part.as_bool(), Some(false));
+    assert!(part.as_str().is_none() && part.as_bytes().is_none());
+    assert!(part.as_int().is_none() && part.as_float().is_none());
+}
+
 fn any_part() -> impl Strategy<Value = Part> {
     let small_bytes = prop_oneof![Just(0u8), Just(255), any::<u8>()];
     prop_oneof![
