@@ -41,6 +41,8 @@
 //!            | '~' bytes:varint max:varint raw           a resizable one
 //! view      := 'V' type:u8 offset:varint bytes:varint [flags:varint]
 //!              follows its buffer at once, or a '^' that means it; flags from version 14 on
+//! host      := number:varint bytes:varint raw          a view or Buffer of Node
+//!            | FFFFFFFF:varint value                  what Deno says of an object of its own
 //! detail    := 'E' | 'R' | 'F' | 'S' | 'T' | 'U'         EvalError, RangeError, ReferenceError, …
 //!            | 'm' string | 's' string | 'c' value       message, stack, cause
 //! ```
@@ -49,9 +51,24 @@
 //! its first element, if an object, is 1. A view comes after its buffer. A boxed string has the id
 //! before anything that it holds.
 //!
+//! # Objects of the host
+//!
+//! What follows `\` is the host's affair. `v8.serialize` of Node, and with it Deno KV's client for
+//! Node, writes every typed array, `DataView` and `Buffer` so, wherever it stands: the number of
+//! its class, the count of its bytes, and the bytes that it shows, without the rest of its buffer.
+//! Each has one id. The numbers are 0 `Int8Array`, 1 `Uint8Array`, 2 `Uint8ClampedArray`,
+//! 3 `Int16Array`, 4 `Uint16Array`, 5 `Int32Array`, 6 `Uint32Array`, 7 `Float32Array`,
+//! 8 `Float64Array`, 9 `DataView`, 10 `Buffer`, 11 `BigInt64Array`, 12 `BigUint64Array`,
+//! 13 `Float16Array`; so `5c 01 03 01 02 03` is `new Uint8Array([1, 2, 3])`. Deno cannot read them:
+//! see [`for_deno`](crate::for_deno).
+//!
+//! # Versions
+//!
 //! Version 14 added the flags of views, 15 shared objects (never stored), 16 buffers of 4 GiB and
 //! more. The lengths of buffers are therefore read with 64 bits in all versions. What is written
 //! here has version 15, which Deno and every Node since 20 read.
+
+use crate::value::{ErrorClass, ViewKind};
 
 /// The first byte of every stored value, before its version.
 pub const VERSION: u8 = 0xff;
@@ -145,6 +162,84 @@ pub const VIEW: u8 = b'V';
 pub const ERROR: u8 = b'r';
 /// An object in a form that the host chose, which is Node here.
 pub const HOST: u8 = b'\\';
+
+/// The bit in a view's flags that says that it follows the length of its buffer.
+pub const VIEW_TRACKS_LENGTH: u32 = 1;
+/// The bit in a view's flags that says that its buffer can be resized.
+pub const VIEW_IS_RESIZABLE: u32 = 2;
+
+/// The end of an error.
+pub const ERROR_END: u8 = b'.';
+/// An error's message.
+pub const ERROR_MESSAGE: u8 = b'm';
+/// An error's stack.
+pub const ERROR_STACK: u8 = b's';
+/// An error's cause.
+pub const ERROR_CAUSE: u8 = b'c';
+
+/// The number of a host object that Deno describes by a value.
+pub const HOST_DENO: u32 = u32::MAX;
+/// The number of a `Buffer` among Node's host objects.
+pub const HOST_BUFFER: u32 = 10;
+
+/// The letters of a regular expression's flags, the lowest bit first.
+pub const REGEXP_FLAGS: [char; 9] = ['g', 'i', 'm', 'y', 'u', 's', 'l', 'd', 'v'];
+
+/// Every kind of view, its tag among V8's views and its number among Node's host objects.
+const VIEWS: [(ViewKind, u8, u32); 13] = [
+    (ViewKind::Int8Array, b'b', 0),
+    (ViewKind::Uint8Array, b'B', 1),
+    (ViewKind::Uint8ClampedArray, b'C', 2),
+    (ViewKind::Int16Array, b'w', 3),
+    (ViewKind::Uint16Array, b'W', 4),
+    (ViewKind::Int32Array, b'd', 5),
+    (ViewKind::Uint32Array, b'D', 6),
+    (ViewKind::Float32Array, b'f', 7),
+    (ViewKind::Float64Array, b'F', 8),
+    (ViewKind::DataView, b'?', 9),
+    (ViewKind::BigInt64Array, b'q', 11),
+    (ViewKind::BigUint64Array, b'Q', 12),
+    (ViewKind::Float16Array, b'h', 13),
+];
+
+/// Every class of errors that has a tag.
+const ERRORS: [(ErrorClass, u8); 6] = [
+    (ErrorClass::EvalError, b'E'),
+    (ErrorClass::RangeError, b'R'),
+    (ErrorClass::ReferenceError, b'F'),
+    (ErrorClass::SyntaxError, b'S'),
+    (ErrorClass::TypeError, b'T'),
+    (ErrorClass::UriError, b'U'),
+];
+
+/// The kind of view that has this tag.
+pub(crate) fn view_kind(tag: u8) -> Option<ViewKind> {
+    VIEWS.iter().find(|view| view.1 == tag).map(|view| view.0)
+}
+
+/// The tag and the number of a kind of view.
+pub(crate) fn view_tag(kind: ViewKind) -> (u8, u32) {
+    let view = VIEWS.iter().find(|view| view.0 == kind).expect("the table has every kind");
+    (view.1, view.2)
+}
+
+/// The kind that has this number among Node's host objects, and whether it is a `Buffer`.
+pub(crate) fn node_kind(number: u32) -> Option<(ViewKind, bool)> {
+    if number == HOST_BUFFER {
+        return Some((ViewKind::Uint8Array, true));
+    }
+    VIEWS.iter().find(|view| view.2 == number).map(|view| (view.0, false))
+}
+
+/// The class of errors that has this tag.
+pub(crate) fn error_class(tag: u8) -> Option<ErrorClass> {
+    ERRORS.iter().find(|error| error.1 == tag).map(|error| error.0)
+}
+
+/// The tag of a class of errors. `Error` has none.
+pub(crate) fn error_tag(class: ErrorClass) -> Option<u8> {
+    ERRORS.iter().find(|error| error.0 == class).map(|error| error.1)
+}
 
 /// Whether a value of these versions may begin with `tag` and yet be no number.
 pub(crate) fn begins_other(tag: u8) -> bool {

@@ -1,13 +1,19 @@
 //! Values of JavaScript in the format in which V8 stores them, and Deno KV with it.
 //!
-//! - [`format`]: the format, and its tags.
+//! - [`mod@format`]: the format, and its tags.
 //! - [`number`]: numbers and bigints that stand alone.
+//! - [`string`]: strings, which may hold what no `str` can.
+//! - [`value`]: values as trees.
+//! - [`mod@read`]: bytes to values.
+//! - [`mod@write`]: values to bytes.
+//! - [`show`]: values as a console shows them.
+//! - [`normalise`]: stored bytes for another reader.
 //!
 //! ```
-//! use icecore_v8::Number;
-//!
-//! let stored = Number::Float(2.5).write();
-//! assert_eq!(Number::read(&stored)?, Some(Number::Float(2.5)));
+//! let stored = b"\xff\x10o\"\x04nameZ\x10\x05\0\0\0\0\0\0\0\"\x01tD\0\0\0\0\0\0\0\0{\x02";
+//! let value = icecore_v8::read(stored)?;
+//! assert_eq!(value.to_string(), "{ name: 5n, t: new Date(\"1970-01-01T00:00:00.000Z\") }");
+//! assert_eq!(icecore_v8::write(&value)[2..], stored[2..]);
 //! # Ok::<(), icecore_v8::Malformed>(())
 //! ```
 
@@ -15,7 +21,21 @@
 
 mod cursor;
 pub mod format;
+pub mod normalise;
 pub mod number;
+pub mod read;
+pub mod show;
+pub mod string;
+mod text;
+pub mod value;
+pub mod write;
 
 pub use cursor::Malformed;
+pub use normalise::{for_deno, for_node};
 pub use number::Number;
+pub use read::read;
+pub use string::JsString;
+pub use value::{
+    ErrorClass, InvalidObject, Item, JsError, JsObject, JsValue, Key, ObjectId, Property, ViewKind,
+};
+pub use write::write;
