@@ -8,12 +8,14 @@
 //! - [`buffer`]: the aligned bytes that log writes are made from.
 //! - [`region`]: a read-only mapping of an immutable file.
 //! - [`real`]: Linux and macOS.
+//! - [`memory`]: for stores that end with their process.
 //! - [`sim`]: the simulated disk; its header is the fault model.
 //! - [`fault`]: injects errors over another disk.
 
 pub mod buffer;
 pub mod clock;
 pub mod fault;
+pub mod memory;
 pub mod name;
 pub mod random;
 pub mod real;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 pub use buffer::Buffer;
 pub use clock::Clock;
 pub use fault::{Fault, FaultDisk, Faults};
+pub use memory::MemoryDisk;
 pub use name::Name;
 pub use random::Random;
 pub use real::{RealDisk, os_code};

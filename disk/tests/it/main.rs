@@ -5,5 +5,6 @@
 mod contract;
 mod fault;
 mod lock;
+mod memory;
 mod real;
 mod simulated;
