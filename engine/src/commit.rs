@@ -7,7 +7,8 @@
 //! 3. The commit takes the next stamp, its effects enter the memtable, still invisible, and it is
 //!    appended to the log. The memtable comes first: once a frame is in the log, any thread may
 //!    complete the write and make the stamp visible.
-//! 4. Without the lock: the caller waits for its durability, or drives the log itself.
+//! 4. Observers are told ([`crate::observe`]), still under the lock, so in the order of stamps.
+//! 5. Without the lock: the caller waits for its durability, or drives the log itself.
 //!
 //! A commit whose check failed waits until the stamp that failed it is visible, so that a caller
 //! who reads again sees the newer state.
@@ -111,7 +112,7 @@ impl Core {
         Ok(writer)
     }
 
-    /// Steps 2 (from the resolution on) and 3.
+    /// Steps 2 (from the resolution on) to 4.
     fn append(
         &self,
         writer: &mut Writer,
@@ -134,18 +135,21 @@ impl Core {
             std::mem::forget(armed);
             Ok(())
         });
-        let bytes = effects.len();
+        if appended.is_ok() {
+            let bytes = effects.len() as u64;
+            writer.log_bytes += bytes.next_multiple_of(LOG_BYTES_PER_COMMIT_MIN);
+            writer.last = stamp;
+            if self.is_full(writer) {
+                self.freeze(writer);
+            }
+            self.counters.committed();
+            // Last, so that an observer that panics leaves nothing half done.
+            self.observers.tell(stamp, &effects);
+        }
         effects.clear();
         effects.shrink_to(EFFECTS_BYTES_KEPT);
         writer.effects = effects;
-        appended?;
-        writer.log_bytes += (bytes as u64).next_multiple_of(LOG_BYTES_PER_COMMIT_MIN);
-        writer.last = stamp;
-        if self.is_full(writer) {
-            self.freeze(writer);
-        }
-        self.counters.committed();
-        Ok(stamp)
+        appended.map(|()| stamp)
     }
 
     /// Makes room in the log.

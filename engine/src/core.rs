@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::expiry::Watermark;
 use crate::levels::{Levels, TableAccess, TableHandle};
 use crate::manifest::{Catalog, Edit, Manifest};
+use crate::observe::Registry;
 use crate::options::{Access, Options};
 use crate::stats::Counters;
 use crate::view::View;
@@ -60,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) watermark: RwLock<Option<Watermark>>,
     /// The highest reading of the wall clock in this life, in milliseconds.
     pub(crate) clock_ms: AtomicU64,
+    /// Shared with observations, which do not keep the store open.
+    pub(crate) observers: Arc<Registry>,
     pub(crate) counters: Counters,
     pub(crate) closed: Arc<AtomicBool>,
     pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,

@@ -72,6 +72,7 @@ impl Shared {
         // Waits for the commit at hand; later ones find the store closed.
         let last = lock(&core.writer).as_ref().map(|writer| writer.last);
         let stopped = core.stop_workers();
+        core.observers.close();
         if self.threads.as_ref().is_some_and(Threads::include_caller) {
             // A worker closes the store from inside a piece of work, whose locks it holds. The
             // directory is given back when the last worker has ended, as for a killed process.
@@ -135,7 +136,7 @@ impl Engine {
         Ok(Engine { shared: Arc::new(Shared { core, threads }) })
     }
 
-    fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.shared.core
     }
 

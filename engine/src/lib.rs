@@ -3,7 +3,8 @@
 //! The write path can be walked from [`Engine::commit`] down: [`batch`] (what a caller asks for),
 //! `commit` (checks, effects, stamp), `resolve` (mutations become effects), then the log and the
 //! memtable. The read path starts at [`Engine::get`]: `epoch` (pinning a view), `view` (the sources
-//! by age), `levels` (tables). Scans go through `scan`, `merge` and `source`.
+//! by age), `levels` (tables). Scans go through `scan`, `merge` and `source`. Whoever wants to hear
+//! of commits uses [`observe`].
 //!
 //! What keeps the store in shape: `flush`, `compact`, `expiry`, `worker` (threads), `stall`
 //! (pacing writers). What makes it survive: `manifest` (which files count), `open` (recovery).
@@ -14,6 +15,7 @@ pub mod commit;
 pub mod engine;
 pub mod error;
 pub mod keyspace;
+pub mod observe;
 pub mod options;
 pub mod scan;
 pub mod snapshot;
@@ -47,6 +49,7 @@ pub use engine::{Engine, Record};
 pub use error::{Error, ErrorKind};
 pub use icecore_sstable::{Compression, ReadMode, TableOptions};
 pub use icecore_wal::{Durability, LogOptions, LogStats};
+pub use observe::{Observation, Observer, Touched};
 pub use options::{Access, Create, Options, Workers};
 pub use scan::{Item, Keys, Scan};
 pub use snapshot::Snapshot;

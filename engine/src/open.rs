@@ -344,6 +344,7 @@ impl Opening {
             collecting: Mutex::new(()),
             watermark: RwLock::new(None),
             clock_ms: AtomicU64::new(0),
+            observers: Arc::default(),
             counters: Counters::default(),
             closed: Arc::new(AtomicBool::new(false)),
             lock: Mutex::new(None),

@@ -13,6 +13,7 @@ mod gate;
 mod io_errors;
 mod million;
 mod model;
+mod observe;
 mod poison;
 mod ranges;
 mod snapshots;
