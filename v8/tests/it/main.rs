@@ -1,0 +1,3 @@
+//! The crate from the outside, against what JavaScript's own engine writes and reads.
+
+mod golden;
