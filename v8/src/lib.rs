@@ -8,6 +8,8 @@
 //! - [`mod@write`]: values to bytes.
 //! - [`show`]: values as a console shows them.
 //! - [`normalise`]: stored bytes for another reader.
+//! - `typed`, with the feature `serde`: Rust's types as values.
+//! - `json`, with the feature `json`: JSON to values and back.
 //!
 //! ```
 //! let stored = b"\xff\x10o\"\x04nameZ\x10\x05\0\0\0\0\0\0\0\"\x01tD\0\0\0\0\0\0\0\0{\x02";
@@ -20,21 +22,30 @@
 #![forbid(unsafe_code)]
 
 mod cursor;
+mod element;
 pub mod format;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod normalise;
 pub mod number;
 pub mod read;
 pub mod show;
 pub mod string;
 mod text;
+#[cfg(feature = "serde")]
+pub mod typed;
 pub mod value;
 pub mod write;
 
 pub use cursor::Malformed;
+#[cfg(feature = "json")]
+pub use json::{NotJson, from_json, parse_json, to_json};
 pub use normalise::{for_deno, for_node};
 pub use number::Number;
 pub use read::read;
 pub use string::JsString;
+#[cfg(feature = "serde")]
+pub use typed::{from_slice, from_value, to_value, to_vec};
 pub use value::{
     ErrorClass, InvalidObject, Item, JsError, JsObject, JsValue, Key, ObjectId, Property, ViewKind,
 };

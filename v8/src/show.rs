@@ -13,6 +13,7 @@
 
 use std::fmt::{self, Write};
 
+use crate::element::element;
 use crate::format::REGEXP_FLAGS;
 use crate::read::DEPTH_MAX;
 use crate::string::JsString;
@@ -53,13 +54,20 @@ impl<'a, W: Write> Printer<'a, W> {
 
     fn item(&mut self, item: &'a Item) -> fmt::Result {
         match item {
+            Item::Object(id) => self.object_once(*id),
+            primitive => self.primitive(primitive),
+        }
+    }
+
+    fn primitive(&mut self, item: &Item) -> fmt::Result {
+        match item {
             Item::Undefined => self.out.write_str("undefined"),
             Item::Null => self.out.write_str("null"),
             Item::Bool(value) => write!(self.out, "{value}"),
             Item::Number(number) => self.out.write_str(&text::number(*number)),
             Item::BigInt(number) => write!(self.out, "{number}n"),
             Item::String(string) => self.quoted(string),
-            Item::Object(id) => self.object_once(*id),
+            Item::Object(_) => unreachable!("an object is no primitive"),
         }
     }
 
@@ -256,9 +264,7 @@ impl<'a, W: Write> Printer<'a, W> {
     fn typed_array(&mut self, name: &str, kind: ViewKind, bytes: &[u8]) -> fmt::Result {
         let elements = bytes.chunks_exact(kind.element_bytes());
         write!(self.out, "{name}({}) ", elements.len())?;
-        self.list(["[", "]"], elements, |this, element| {
-            this.out.write_str(&element_text(kind, element))
-        })
+        self.list(["[", "]"], elements, |this, bytes| this.primitive(&element(kind, bytes)))
     }
 
     fn error(&mut self, error: &'a JsError) -> fmt::Result {
@@ -310,47 +316,11 @@ enum Part<'a> {
 }
 
 /// Whether a name needs no quotes. Names of letters outside ASCII get them all the same.
-fn is_identifier(name: &JsString) -> bool {
+pub(crate) fn is_identifier(name: &JsString) -> bool {
     let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_' || c == '$';
     name.as_str().is_some_and(|name| {
         name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit())
     })
-}
-
-/// An element of a typed array. `bytes` are as many as an element of this kind has.
-fn element_text(kind: ViewKind, bytes: &[u8]) -> String {
-    let mut word = [0; 8];
-    word[..bytes.len()].copy_from_slice(bytes);
-    let bits = u64::from_le_bytes(word);
-    let unused = u64::BITS - 8 * u32::try_from(bytes.len()).unwrap_or(8);
-    let signed = bits.cast_signed() << unused >> unused;
-    let float32 = || f32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-    match kind {
-        ViewKind::Int8Array | ViewKind::Int16Array | ViewKind::Int32Array => signed.to_string(),
-        ViewKind::Float16Array => text::number(half(bits)),
-        ViewKind::Float32Array => text::number(float32().into()),
-        ViewKind::Float64Array => text::number(f64::from_bits(bits)),
-        ViewKind::BigInt64Array => format!("{signed}n"),
-        ViewKind::BigUint64Array => format!("{bits}n"),
-        ViewKind::Uint8Array
-        | ViewKind::Uint8ClampedArray
-        | ViewKind::Uint16Array
-        | ViewKind::Uint32Array
-        | ViewKind::DataView => bits.to_string(),
-    }
-}
-
-/// The number that 16 bits of IEEE 754 mean.
-pub(crate) fn half(bits: u64) -> f64 {
-    let sign = if bits >> 15 & 1 == 1 { -1.0 } else { 1.0 };
-    let fraction = f64::from(u16::try_from(bits & 0x3ff).unwrap_or(0)) / 1024.0;
-    let exponent = i32::try_from(bits >> 10 & 0x1f).unwrap_or(0);
-    match exponent {
-        0 => sign * fraction * 2f64.powi(-14),
-        31 if fraction == 0.0 => sign * f64::INFINITY,
-        31 => f64::NAN,
-        _ => sign * (1.0 + fraction) * 2f64.powi(exponent - 15),
-    }
 }
 
 #[cfg(test)]

@@ -109,18 +109,3 @@ fn objects_of_every_class_are_shown() {
         assert_eq!(object(value), text);
     }
 }
-
-#[test]
-fn numbers_of_half_precision_are_shown() {
-    let table = [
-        (0x3c00, 1.0),
-        (0xc000, -2.0),
-        (0x7bff, 65504.0),
-        (1, 2f64.powi(-24)),
-        (0xfc00, f64::NEG_INFINITY),
-    ];
-    for (bits, number) in table {
-        assert_eq!(half(bits), number);
-    }
-    assert!(half(0x7e00).is_nan());
-}
