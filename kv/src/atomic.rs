@@ -194,7 +194,7 @@ impl<'kv> Atomic<'kv> {
     /// Makes every key absent that begins with the parts of `prefix` and has at least one part
     /// more.
     pub fn delete_prefix(self, prefix: impl Into<Key>) -> Atomic<'kv> {
-        self.delete_range(Selector::prefix(&prefix.into()))
+        self.delete_range(Selector::prefix(prefix))
     }
 
     /// Adds `operand` to the [`Value::U64`] of `key`, modulo 2^64; an absent key gets `operand`.

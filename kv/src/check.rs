@@ -9,7 +9,7 @@ use icecore_engine::Engine;
 
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::list::Selector;
+use crate::selector::Selector;
 
 /// After so many unreadable entries the walk ends: a store in this state needs no longer list.
 const PROBLEMS_MAX: usize = 100;
@@ -72,8 +72,9 @@ pub(crate) fn check(engine: &Engine) -> Result<CheckReport, Error> {
 }
 
 fn check_entries(engine: &Engine, report: &mut CheckReport) -> Result<(), Error> {
-    let Selector { start, end } = Selector::all();
-    for item in engine.scan(&start, &end)? {
+    let all = Selector::all();
+    let (start, end) = all.bounds()?;
+    for item in engine.scan(start, end)? {
         let entry = item.map_err(Error::from).and_then(Entry::from_item);
         match entry.and_then(|entry| entry.key.parts()) {
             Ok(_) => report.keys += 1,

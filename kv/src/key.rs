@@ -1,30 +1,52 @@
-//! Keys: lists of parts, at least one, in the encoding whose byte order is their order.
+//! Keys: lists of parts in the encoding whose byte order is their order.
 //!
 //! A [`Key`] holds its encoding with the engine's keyspace byte in front, so that no read or
 //! write has to put the two together. Keys that the store gives back were written by this crate
 //! and are not decoded until somebody asks for their [parts](Key::parts); [`Kv::check`] decodes
-//! them all.
+//! them all. The form in which keys are printed and parsed is in `literal.rs`.
+//!
+//! 1. The encoding of a prefix is a prefix of the encoding. The reverse does not hold: `"a"` is
+//!    encoded as `02 61 00`, and `"a\0b"` as `02 61 00 FF 62 00`. But no part begins with `FF`, so
+//!    this byte tells the two cases apart.
 //!
 //! [`Kv::check`]: crate::Kv::check
 
-use std::fmt;
+use std::borrow::Cow;
 
+use bytes::Bytes;
 use icecore_engine::keyspace::DATA;
+use icecore_model::Versionstamp;
 use icecore_model::int::Int;
-use icecore_model::key::{Part, decode, encode_part};
+use icecore_model::key::{
+    Part, append_versionstamp, decode, encode_bytes, encode_part, encode_string,
+};
 
 use crate::error::Error;
 
-/// A key: one or more parts. Keys are ordered part by part; bytes come before strings, then
-/// integers, floats and booleans.
+/// Most keys fit without growing.
+const STORED_BYTES_EXPECTED: usize = 48;
+
+/// Follows a zero byte inside of a string or of bytes; no part begins with it.
+pub(crate) const ESCAPE: u8 = 0xff;
+
+/// A key: a list of parts. Keys are ordered part by part; bytes come before strings, then
+/// integers, floats and booleans. A key comes before its extensions.
+///
+/// An empty key, `key![]`, can be named, but nothing can be stored under it.
+///
+/// Printed, a key looks as in JavaScript, and what is printed parses again:
 ///
 /// ```
 /// use icecore::{Key, key};
 ///
 /// let name = String::from("alice");
 /// assert!(key!["account", &name, 9] < key!["account", &name, 10]);
-/// assert_eq!(key!["account", name, 9], Key::of("account").with("alice").with(9));
-/// assert_eq!(key!["a", 1, true, &b"\xff"[..]].to_string(), r#"["a", 1n, true, b"\xff"]"#);
+/// assert_eq!(key!["account", name, 9], Key::from(("account", "alice", 9)));
+///
+/// let key = key!["a", 1, 1.0, true, &b"\x00\xff"[..]];
+/// assert_eq!(key.to_string(), r#"["a", 1n, 1.0, true, u8"00ff"]"#);
+/// assert_eq!(key.to_string().parse::<Key>()?, key);
+/// # Ok::<(), icecore::ParseKeyError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
@@ -32,26 +54,67 @@ pub struct Key {
     stored: Vec<u8>,
 }
 
-/// What can be a part of a key.
-pub trait IntoPart {
+/// What can be a part of a key: text, bytes, integers, floats and booleans.
+///
+/// A [`Versionstamp`] becomes the string of its twenty digits, as at the end of a key that
+/// was set with the versionstamp of its own commit.
+pub trait IntoPart: Sized {
     /// The part.
     fn into_part(self) -> Part;
+
+    /// Appends the encoding of the part: without making it, where that saves memory.
+    #[doc(hidden)]
+    fn encode_into(self, encoded: &mut Vec<u8>) {
+        encode_part(&self.into_part(), encoded);
+    }
 }
 
 impl Key {
+    /// The empty key.
+    pub fn new() -> Key {
+        let mut stored = Vec::with_capacity(STORED_BYTES_EXPECTED);
+        stored.push(DATA);
+        Key { stored }
+    }
+
     /// The key with this one part.
     pub fn of(part: impl IntoPart) -> Key {
-        Key { stored: vec![DATA] }.with(part)
+        Key::new().with(part)
     }
 
     /// The key with one part more.
     #[must_use]
     pub fn with(mut self, part: impl IntoPart) -> Key {
-        encode_part(&part.into_part(), &mut self.stored);
+        part.encode_into(&mut self.stored);
         self
     }
 
+    /// Whether the key has no parts.
+    pub fn is_empty(&self) -> bool {
+        self.encoded().is_empty()
+    }
+
+    /// Whether the first parts of the key are those of `prefix`. A key starts with itself.
+    ///
+    /// ```
+    /// use icecore::key;
+    /// assert!(key!["users", 1].starts_with(&key!["users"]));
+    /// assert!(!key!["users2"].starts_with(&key!["users"]));
+    /// ```
+    pub fn starts_with(&self, prefix: &Key) -> bool {
+        let rest = self.stored.strip_prefix(prefix.stored());
+        rest.is_some_and(|rest| rest.first() != Some(&ESCAPE))
+    }
+
     /// The parts, taken apart again.
+    ///
+    /// ```
+    /// use icecore::key;
+    /// let parts = key!["users", 42].parts()?;
+    /// assert_eq!(parts[0].as_str(), Some("users"));
+    /// assert_eq!(parts[1].as_int().map(u64::try_from), Some(Ok(42)));
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Corrupt`](crate::ErrorKind::Corrupt) when the key was read from a store and is damaged in
@@ -60,14 +123,29 @@ impl Key {
         decode(self.encoded()).map_err(|malformed| Error::bad_key(self.clone(), malformed))
     }
 
-    /// Whether there is no part.
-    pub fn is_empty(&self) -> bool {
-        self.encoded().is_empty()
-    }
-
-    /// The encoding: its bytes sort like the keys.
+    /// The encoding: its bytes sort like the keys. It is the encoding of Deno KV.
     pub fn encoded(&self) -> &[u8] {
         &self.stored[1..]
+    }
+
+    /// The key with this [encoding](Key::encoded).
+    ///
+    /// ```
+    /// use icecore::{Key, key};
+    /// assert_eq!(Key::from_encoded(b"\x02hello\x00")?, key!["hello"]);
+    /// assert!(Key::from_encoded(b"\x02hello").is_err());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when no key is encoded like this.
+    pub fn from_encoded(encoded: &[u8]) -> Result<Key, Error> {
+        match decode(encoded) {
+            Ok(_) => Ok(Key { stored: [&[DATA], encoded].concat() }),
+            Err(malformed) => {
+                Err(Error::invalid("not an encoded key", format!("expected {malformed}")))
+            }
+        }
     }
 
     /// The key as the engine knows it, keyspace byte included.
@@ -82,39 +160,57 @@ impl Key {
     }
 }
 
+impl Default for Key {
+    fn default() -> Key {
+        Key::new()
+    }
+}
+
 impl From<&Key> for Key {
     fn from(key: &Key) -> Key {
         key.clone()
     }
 }
 
-/// As a JavaScript program would write it; a damaged key as its bytes.
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(parts) = decode(self.encoded()) else {
-            return write!(f, "malformed key {}", self.encoded().escape_ascii());
-        };
-        f.write_str("[")?;
-        for (index, part) in parts.iter().enumerate() {
-            if index > 0 {
-                f.write_str(", ")?;
-            }
-            match part {
-                Part::Bytes(bytes) => write!(f, "b\"{}\"", bytes.escape_ascii())?,
-                Part::String(text) => write!(f, "{text:?}")?,
-                Part::Int(int) => write!(f, "{int}n")?,
-                Part::Float(number) => write!(f, "{number:?}")?,
-                Part::Bool(truth) => write!(f, "{truth}")?,
-            }
-        }
-        f.write_str("]")
+impl<P: IntoPart> FromIterator<P> for Key {
+    fn from_iter<T: IntoIterator<Item = P>>(parts: T) -> Key {
+        parts.into_iter().fold(Key::new(), Key::with)
     }
 }
 
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+impl From<&[Part]> for Key {
+    fn from(parts: &[Part]) -> Key {
+        parts.iter().collect()
     }
+}
+
+impl From<Vec<Part>> for Key {
+    fn from(parts: Vec<Part>) -> Key {
+        Key::from(&parts[..])
+    }
+}
+
+/// Keys from tuples, with a name of one letter for each part.
+macro_rules! from_tuples {
+    ($(($($part:ident)+))*) => {$(
+        impl<$($part: IntoPart),+> From<($($part,)+)> for Key {
+            #[expect(non_snake_case, reason = "a part is named as its type is")]
+            fn from(($($part,)+): ($($part,)+)) -> Key {
+                Key::new()$(.with($part))+
+            }
+        }
+    )*};
+}
+
+from_tuples! {
+    (A)
+    (A B)
+    (A B C)
+    (A B C D)
+    (A B C D E)
+    (A B C D E F)
+    (A B C D E F G)
+    (A B C D E F G H)
 }
 
 /// Conversions by the expression on the right, in which `it` is the value.
@@ -131,16 +227,11 @@ macro_rules! into_part {
 
 into_part! {
     Part: it => it;
-    &Part: it => it.clone();
-    &str: it => Part::String(it.to_owned());
-    String: it => Part::String(it);
-    &String: it => Part::String(it.clone());
-    &[u8]: it => Part::Bytes(it.to_vec());
-    Vec<u8>: it => Part::Bytes(it);
-    &Vec<u8>: it => Part::Bytes(it.clone());
+    f32: it => Part::Float(f64::from(it));
     f64: it => Part::Float(it);
     bool: it => Part::Bool(it);
     Int: it => Part::Int(it);
+    &Int: it => Part::Int(it.clone());
     i8: it => Part::Int(Int::from(i64::from(it)));
     i16: it => Part::Int(Int::from(i64::from(it)));
     i32: it => Part::Int(Int::from(it));
@@ -155,51 +246,79 @@ into_part! {
     usize: it => Part::Int(Int::from(it as u64));
 }
 
+impl IntoPart for &Part {
+    fn into_part(self) -> Part {
+        self.clone()
+    }
+
+    fn encode_into(self, encoded: &mut Vec<u8>) {
+        encode_part(self, encoded);
+    }
+}
+
+impl IntoPart for Versionstamp {
+    fn into_part(self) -> Part {
+        Part::String(self.to_string())
+    }
+
+    fn encode_into(self, encoded: &mut Vec<u8>) {
+        append_versionstamp(encoded, self);
+    }
+}
+
+/// Strings and bytes, which are encoded where they are.
+macro_rules! into_part_in_place {
+    ($($kind:ty: $it:ident => $borrowed:expr, $variant:ident($owned:expr), $encode:ident;)*) => {$(
+        impl IntoPart for $kind {
+            fn into_part(self) -> Part {
+                let $it = self;
+                Part::$variant($owned)
+            }
+
+            fn encode_into(self, encoded: &mut Vec<u8>) {
+                let $it = &self;
+                $encode($borrowed, encoded);
+            }
+        }
+    )*};
+}
+
+into_part_in_place! {
+    &str: it => it, String(it.to_owned()), encode_string;
+    String: it => it, String(it), encode_string;
+    &String: it => it, String(it.clone()), encode_string;
+    Cow<'_, str>: it => it, String(it.into_owned()), encode_string;
+    &[u8]: it => it, Bytes(it.to_vec()), encode_bytes;
+    Vec<u8>: it => it, Bytes(it), encode_bytes;
+    &Vec<u8>: it => it, Bytes(it.clone()), encode_bytes;
+    Bytes: it => it, Bytes(it.to_vec()), encode_bytes;
+    &Bytes: it => it, Bytes(it.to_vec()), encode_bytes;
+}
+
 impl<const N: usize> IntoPart for &[u8; N] {
     fn into_part(self) -> Part {
         Part::Bytes(self.to_vec())
     }
+
+    fn encode_into(self, encoded: &mut Vec<u8>) {
+        encode_bytes(self, encoded);
+    }
 }
 
-/// The [`Key`] with these parts, at least one: text, bytes, integers, floats or booleans.
+/// The [`Key`] with these parts: text, bytes, integers, floats or booleans. `key![]` is the empty
+/// key.
 ///
 /// ```
 /// use icecore::key;
 /// assert_eq!(key!["user", 42].to_string(), r#"["user", 42n]"#);
+/// assert!(key![].is_empty());
 /// ```
 #[macro_export]
 macro_rules! key {
-    () => {
-        compile_error!("a key has at least one part")
-    };
-    ($first:expr $(, $part:expr)* $(,)?) => {
-        $crate::Key::of($first)$(.with($part))*
+    ($($part:expr),* $(,)?) => {
+        $crate::Key::new()$(.with($part))*
     };
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn parts_keep_their_kind_and_value() {
-        let made = key!["text", &b"\x00\xff"[..], -1, u64::MAX, 0.5, false, 7usize];
-        let read = crate::Key::from_stored(made.stored().to_vec());
-        assert_eq!(
-            read.to_string(),
-            r#"["text", b"\x00\xff", -1n, 18446744073709551615n, 0.5, false, 7n]"#
-        );
-        assert_eq!(read, made);
-    }
-
-    #[test]
-    fn keys_sort_by_their_parts_and_before_their_extensions() {
-        let keys = [key!["a"], key!["a", ""], key!["a", 2], key!["a", 10], key!["a\0"], key!["b"]];
-        assert!(keys.windows(2).all(|pair| pair[0] < pair[1]), "{keys:?}");
-    }
-
-    #[test]
-    fn a_damaged_key_is_shown_as_bytes() {
-        let key = crate::Key::from_stored(vec![super::DATA, 0x7f]);
-        assert!(key.parts().is_err());
-        assert_eq!(key.to_string(), "malformed key \\x7f");
-    }
-}
+pub(crate) mod tests;

@@ -9,12 +9,10 @@ use icecore_model::Versionstamp;
 use crate::atomic::{Atomic, Commit};
 use crate::builder::Builder;
 use crate::check::{self, CheckReport};
-use crate::entry::Entry;
 use crate::error::Error;
 use crate::expiry::Expiry;
 use crate::key::Key;
 use crate::limits::Limits;
-use crate::list::{List, Selector};
 use crate::value::Value;
 
 /// An open store. Cheap to clone, and to be shared between threads; the store stays open until
@@ -83,62 +81,6 @@ impl Kv {
     /// randomness: for simulations.
     pub fn builder_in(environment: Environment) -> Builder {
         Builder::within(environment)
-    }
-
-    /// The present state of `key`.
-    ///
-    /// # Errors
-    /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Io`](crate::ErrorKind::Io) when a file of the
-    /// store cannot be read, [`Closed`](crate::ErrorKind::Closed), and
-    /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat) for a value of a later version.
-    pub fn get(&self, key: impl Into<Key>) -> Result<Entry, Error> {
-        let key = key.into();
-        self.limits().check_read_key(key.encoded())?;
-        let record = self.engine().get(key.stored())?;
-        Entry::new(key, record)
-    }
-
-    /// The present states of `keys`, all of one moment, in their order.
-    ///
-    /// # Errors
-    /// As [`Kv::get`].
-    pub fn get_many<K: Into<Key>, const N: usize>(
-        &self,
-        keys: [K; N],
-    ) -> Result<[Entry; N], Error> {
-        let keys = keys.map(Into::into);
-        let records = self.engine().get_many(&keys.each_ref().map(Key::stored))?;
-        let mut entries = keys.map(Entry::absent);
-        for (entry, record) in entries.iter_mut().zip(records) {
-            entry.fill(record)?;
-        }
-        Ok(entries)
-    }
-
-    /// The entries that `selector` selects, in key order, all of the moment of this call.
-    ///
-    /// ```
-    /// use icecore::{Kv, key, prefix};
-    ///
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let kv = Kv::open(directory.path().join("store"))?;
-    /// for day in 1..=9 {
-    ///     kv.set(key!["visits", day], day * 100)?;
-    /// }
-    /// let last: Vec<u64> = kv
-    ///     .list(prefix!["visits"])
-    ///     .reverse()
-    ///     .limit(2)
-    ///     .map(|entry| entry?.u64())
-    ///     .collect::<Result<_, _>>()?;
-    /// assert_eq!(last, [900, 800]);
-    /// let some: Vec<_> = kv.list(key!["visits", 3]..key!["visits", 5]).collect::<Result<_, _>>()?;
-    /// assert_eq!(some.len(), 2);
-    /// # Ok::<(), icecore::Error>(())
-    /// ```
-    pub fn list(&self, selector: impl Into<Selector>) -> List {
-        let Selector { start, end } = selector.into();
-        List::new(self.engine().scan(&start, &end))
     }
 
     /// Sets one key, whatever it held before. An expiry that it had is gone.

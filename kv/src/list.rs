@@ -1,119 +1,138 @@
-//! Lists: the entries of a range of keys.
+//! Lists: the entries of a selector, in key order or in reverse, and on from where another list
+//! stopped.
 
+use std::fmt;
 use std::iter::FusedIterator;
-use std::ops::Range;
+use std::str::FromStr;
 
 use icecore_engine as engine;
 use icecore_engine::Scan;
-use icecore_engine::keyspace::DATA;
 
 use crate::entry::Entry;
 use crate::error::Error;
-use crate::key::Key;
+use crate::limits::Limits;
+use crate::selector::Selector;
+use crate::walk::Walk;
 
-/// Below every tag of a key part.
-const BEFORE_PARTS: u8 = 0x00;
-
-/// Above every tag of a key part.
-const AFTER_PARTS: u8 = 0xff;
-
-/// Which keys a list is about: those with a prefix, made by [`prefix!`](crate::prefix), or those
-/// of a range of keys, its end excluded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selector {
-    /// The bounds as the engine knows them: `[start, end)`.
-    pub(crate) start: Vec<u8>,
-    pub(crate) end: Vec<u8>,
+/// How fresh a read has to be. Deno KV offers the choice; here all reads are strong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Consistency {
+    /// Everything that was committed before the read is seen.
+    #[default]
+    Strong,
+    /// The read may be of an earlier moment.
+    Eventual,
 }
 
-impl Selector {
-    /// All keys.
-    pub fn all() -> Selector {
-        Selector { start: vec![DATA], end: vec![DATA + 1] }
-    }
+impl FromStr for Consistency {
+    type Err = Error;
 
-    /// The bounds as the engine knows them: `[start, end)`.
-    pub(crate) fn bounds(&self) -> (&[u8], &[u8]) {
-        (&self.start, &self.end)
-    }
-
-    /// The keys that begin with the parts of `key` and have at least one part more.
-    pub fn prefix(key: &Key) -> Selector {
-        let bound = |last| [key.stored(), &[last]].concat();
-        Selector { start: bound(BEFORE_PARTS), end: bound(AFTER_PARTS) }
-    }
-}
-
-impl From<Range<Key>> for Selector {
-    fn from(range: Range<Key>) -> Selector {
-        Selector { start: range.start.stored().to_vec(), end: range.end.stored().to_vec() }
-    }
-}
-
-/// The [`Selector`] of all keys that begin with these parts and have at least one part more;
-/// `prefix![]` selects all keys.
-#[macro_export]
-macro_rules! prefix {
-    () => {
-        $crate::Selector::all()
-    };
-    ($($part:expr),+ $(,)?) => {
-        $crate::Selector::prefix(&$crate::key![$($part),+])
-    };
-}
-
-/// The entries of a range of keys, all of one moment, in key order; made by
-/// [`Kv::list`](crate::Kv::list).
-///
-/// It can be read from both ends, also in turn. After an error it ends.
-#[derive(Debug)]
-pub struct List {
-    /// `None` after an error.
-    scan: Option<Scan>,
-    /// Why there is no scan, until it was told.
-    failure: Option<Error>,
-    reversed: bool,
-    /// How many more entries may be given.
-    left: Option<usize>,
-}
-
-impl List {
-    pub(crate) fn new(scan: Result<Scan, engine::Error>) -> List {
-        match scan {
-            Ok(scan) => List { scan: Some(scan), failure: None, reversed: false, left: None },
-            Err(error) => {
-                List { scan: None, failure: Some(error.into()), reversed: false, left: None }
+    fn from_str(text: &str) -> Result<Consistency, Error> {
+        match text {
+            "strong" => Ok(Consistency::Strong),
+            "eventual" => Ok(Consistency::Eventual),
+            _ => {
+                let expected = "expected `strong` or `eventual`";
+                Err(Error::invalid(format!("unknown variant `{text}`, {expected}"), ""))
             }
         }
     }
+}
+
+impl fmt::Display for Consistency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Consistency::Strong => "strong",
+            Consistency::Eventual => "eventual",
+        })
+    }
+}
+
+/// The entries of a selector, all of one moment, in key order; made by
+/// [`Kv::list`](crate::Kv::list) and [`Snapshot::list`](crate::Snapshot::list).
+///
+/// Settings come first: they have no effect once an entry was taken. What is wrong with them is
+/// told by the first entry. A list can be read from both ends, also in turn. After an error it
+/// ends.
+#[derive(Debug)]
+#[must_use = "a list reads nothing until its entries are taken"]
+pub struct List {
+    walk: Walk<Scan>,
+}
+
+impl List {
+    pub(crate) fn new(
+        picture: Result<engine::Snapshot, Error>,
+        limits: &Limits,
+        selector: Selector,
+    ) -> List {
+        List { walk: Walk::new(picture, limits, selector) }
+    }
 
     /// The same entries in the opposite order.
-    #[must_use]
     pub fn reverse(mut self) -> List {
-        self.reversed = !self.reversed;
+        self.walk.set(|settings| settings.reversed = !settings.reversed);
         self
     }
 
-    /// Ends after `entries` entries, from whichever end they were taken.
-    #[must_use]
+    /// Ends after `entries` entries, at least one, from whichever end they were taken.
     pub fn limit(mut self, entries: usize) -> List {
-        self.left = Some(entries);
+        self.walk.set(|settings| settings.limit = Some(entries));
         self
     }
 
-    fn take(&mut self, from_back: bool) -> Option<Result<Entry, Error>> {
-        if self.left == Some(0) {
-            return None;
-        }
-        if let Some(error) = self.failure.take() {
-            return Some(Err(error));
-        }
-        let scan = self.scan.as_mut()?;
-        let item = if from_back { scan.next_back()? } else { scan.next()? };
-        let entry = item.map_err(Error::from).and_then(Entry::from_item);
-        match &entry {
-            Ok(_) => self.left = self.left.map(|left| left - 1),
-            Err(_) => self.scan = None,
+    /// How many entries Deno would fetch at once: at least one, and at most what
+    /// [`Limits::list_batch_entries`] allows. This list has no batches: it is of one moment, and
+    /// reads entry by entry.
+    pub fn batch_size(mut self, entries: usize) -> List {
+        self.walk.set(|settings| settings.batch_size = Some(entries));
+        self
+    }
+
+    /// Goes on where another list of the same selector and direction stopped. The empty text is no
+    /// cursor.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let kv = Kv::open(directory.path().join("store"))?;
+    /// for name in ["a", "b", "c"] {
+    ///     kv.set(key!["names", name], name)?;
+    /// }
+    /// let mut page = kv.list(prefix!["names"]).limit(2);
+    /// assert_eq!(page.by_ref().count(), 2);
+    /// let cursor = page.cursor_after()?;
+    /// let rest: Vec<_> = kv.list(prefix!["names"]).cursor(&cursor).collect::<Result<_, _>>()?;
+    /// assert_eq!(rest.len(), 1);
+    /// assert_eq!(rest[0].key, key!["names", "c"]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn cursor(mut self, cursor: &str) -> List {
+        self.walk.set(|settings| cursor.clone_into(&mut settings.cursor));
+        self
+    }
+
+    /// Accepted for the sake of Deno's programs: all reads are strong.
+    pub fn consistency(self, _consistency: Consistency) -> List {
+        self
+    }
+
+    /// The cursor that goes on behind the entry that `next` gave last: Deno's, so that either
+    /// understands the other's. It is empty once `next` has given `None` because there was nothing
+    /// more; after a [limit](List::limit) it is not. What `next_back` gives does not move it.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) before the first entry, unless the
+    /// list was given a cursor, which it then gives back.
+    pub fn cursor_after(&self) -> Result<String, Error> {
+        self.walk.cursor_after()
+    }
+
+    fn take(&mut self, from_front: bool) -> Option<Result<Entry, Error>> {
+        let entry = self.walk.take(from_front)?.and_then(Entry::from_item);
+        if entry.is_err() {
+            self.walk.end();
         }
         Some(entry)
     }
@@ -123,13 +142,17 @@ impl Iterator for List {
     type Item = Result<Entry, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.take(self.reversed)
+        self.take(true)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, self.walk.left_at_most())
     }
 }
 
 impl DoubleEndedIterator for List {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.take(!self.reversed)
+        self.take(false)
     }
 }
 

@@ -134,7 +134,7 @@ impl Mutation {
             },
             Mutation::Delete { key } => Prepared::Delete { key },
             Mutation::DeleteRange { selector } => {
-                let (start, end) = selector.bounds();
+                let (start, end) = selector.bounds()?;
                 if start >= end {
                     return Ok(None);
                 }

@@ -86,17 +86,17 @@ fn check_whole(
         }
     }
     for mutation in mutations {
-        weight.add_mutation(limits.counting, mutation);
+        weight.add_mutation(limits.counting, mutation)?;
     }
     at_most(Limit::CommitBytes, limits.commit_bytes, weight.all, String::new)?;
     at_most(Limit::CommitKeyBytes, limits.commit_key_bytes, weight.keys, String::new)
 }
 
 impl Weight {
-    fn add_mutation(&mut self, counting: Counting, mutation: &Mutation) {
+    fn add_mutation(&mut self, counting: Counting, mutation: &Mutation) -> Result<(), Error> {
         let key_bytes = match mutation {
             Mutation::DeleteRange { selector } => {
-                let (start, end) = selector.bounds();
+                let (start, end) = selector.bounds()?;
                 start.len() + end.len()
             }
             _ => mutation.key().map_or(0, |key| key.encoded().len()),
@@ -111,6 +111,7 @@ impl Weight {
             }
         }
         self.add(value_bytes.unwrap_or(0));
+        Ok(())
     }
 }
 

@@ -1,0 +1,50 @@
+//! Cursors: where a list stopped, as a text that another list goes on from.
+//!
+//! A cursor is Deno's, byte for byte: the encoding of the last key without what all keys of the
+//! selector [have in common](Bounds::common), in base64 for URLs, with padding. The key
+//! `["a", "b"]` below the prefix `["a"]` is `AmIA`. The empty text is no cursor.
+//!
+//! 1. A cursor names a key, not a place in a file: it holds for as long as the store does, in any
+//!    process, and also after the key is gone.
+//! 2. Going on forwards starts at `key‖00`, which is the next possible key; going on backwards
+//!    ends before `key`. So nothing comes twice, and nothing is left out.
+//! 3. A cursor of one selector does not lead outside of another: where start and end were named,
+//!    it must lie within them, and what all keys have in common comes from the selector.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+
+use crate::error::Error;
+use crate::selector::Bounds;
+
+/// The cursor behind the key with these stored bytes, which lies within `bounds`.
+pub(crate) fn cursor(bounds: &Bounds, stored: &[u8]) -> String {
+    URL_SAFE.encode(&stored[bounds.common..])
+}
+
+/// What is left of `bounds` behind `cursor`, for a list that goes on forwards or is `reversed`.
+pub(crate) fn behind(bounds: &Bounds, cursor: &str, reversed: bool) -> Result<Bounds, Error> {
+    let mut rest = bounds.clone();
+    if cursor.is_empty() {
+        return Ok(rest);
+    }
+    let tail = URL_SAFE
+        .decode(cursor)
+        .map_err(|error| Error::invalid("invalid cursor", format!("{cursor:?}: {error}")))?;
+    let mut key = [&bounds.start[..bounds.common], &tail].concat();
+    let is_outside = if reversed {
+        rest.end.clone_from(&key);
+        bounds.has_end && key > bounds.end
+    } else {
+        key.push(0);
+        rest.start.clone_from(&key);
+        bounds.has_start && key < bounds.start
+    };
+    if is_outside {
+        return Err(Error::invalid("cursor out of bounds", format!("{cursor:?}")));
+    }
+    Ok(rest)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Walks over keys whose values are not read.
+
+use std::iter::FusedIterator;
+
+use icecore_engine as engine;
+
+use crate::error::Error;
+use crate::key::Key;
+use crate::limits::Limits;
+use crate::selector::Selector;
+use crate::walk::Walk;
+
+/// The keys of a selector, all of one moment, in order; made by [`Kv::keys`](crate::Kv::keys) and
+/// [`Snapshot::keys`](crate::Snapshot::keys).
+///
+/// Settings and ends are those of a [`List`](crate::List), and so are cursors.
+#[derive(Debug)]
+#[must_use = "nothing is read until keys are taken"]
+pub struct Keys {
+    walk: Walk<engine::Keys>,
+}
+
+impl Keys {
+    pub(crate) fn new(
+        picture: Result<engine::Snapshot, Error>,
+        limits: &Limits,
+        selector: Selector,
+    ) -> Keys {
+        Keys { walk: Walk::new(picture, limits, selector) }
+    }
+
+    /// The same keys in the opposite order.
+    pub fn reverse(mut self) -> Keys {
+        self.walk.set(|settings| settings.reversed = !settings.reversed);
+        self
+    }
+
+    /// Ends after `keys` keys, at least one, from whichever end they were taken.
+    pub fn limit(mut self, keys: usize) -> Keys {
+        self.walk.set(|settings| settings.limit = Some(keys));
+        self
+    }
+
+    /// Goes on where another walk or list stopped, as [`List::cursor`](crate::List::cursor).
+    pub fn cursor(mut self, cursor: &str) -> Keys {
+        self.walk.set(|settings| cursor.clone_into(&mut settings.cursor));
+        self
+    }
+
+    /// The cursor behind the last key, as [`List::cursor_after`](crate::List::cursor_after).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) before the first key.
+    pub fn cursor_after(&self) -> Result<String, Error> {
+        self.walk.cursor_after()
+    }
+
+    fn take(&mut self, from_front: bool) -> Option<Result<Key, Error>> {
+        Some(self.walk.take(from_front)?.map(Key::from_stored))
+    }
+}
+
+impl Iterator for Keys {
+    type Item = Result<Key, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.take(true)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, self.walk.left_at_most())
+    }
+}
+
+impl DoubleEndedIterator for Keys {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.take(false)
+    }
+}
+
+impl FusedIterator for Keys {}

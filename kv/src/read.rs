@@ -1,0 +1,177 @@
+//! The reads of the handle. Those of a [`Snapshot`] are the same, at its moment.
+
+use icecore_engine as engine;
+use icecore_engine::Record;
+
+use crate::children::Children;
+use crate::entry::Entry;
+use crate::error::Error;
+use crate::key::Key;
+use crate::keys::Keys;
+use crate::kv::Kv;
+use crate::limits::{Limit, Limits, at_most};
+use crate::list::List;
+use crate::selector::Selector;
+use crate::snapshot::Snapshot;
+
+impl Kv {
+    /// The present state of `key`.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Io`](crate::ErrorKind::Io) when a file of the
+    /// store cannot be read, [`Closed`](crate::ErrorKind::Closed),
+    /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) for a key that is too long to be stored,
+    /// and [`UnknownFormat`](crate::ErrorKind::UnknownFormat) for a value of a later version.
+    pub fn get(&self, key: impl Into<Key>) -> Result<Entry, Error> {
+        let key = key.into();
+        self.limits().check_read_key(key.encoded())?;
+        let record = self.engine().get(key.stored())?;
+        Entry::new(key, record)
+    }
+
+    /// The present states of `keys`, all of one moment, in their order. As in Deno KV there may be
+    /// ten of them, see [`Limits::get_many_keys`]; [`Kv::get_all`] takes any number.
+    ///
+    /// # Errors
+    /// As [`Kv::get`].
+    pub fn get_many<K: Into<Key>, const N: usize>(
+        &self,
+        keys: [K; N],
+    ) -> Result<[Entry; N], Error> {
+        let keys = keys.map(Into::into);
+        check_many(self.limits(), &keys)?;
+        let records = self.engine().get_many(&keys.each_ref().map(Key::stored))?;
+        entries(keys, records)
+    }
+
+    /// The present states of any number of keys, all of one moment, in their order.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let kv = Kv::open(directory.path().join("store"))?;
+    /// kv.set(key!["user", 3], "three")?;
+    /// let users = kv.get_all((0..100).map(|id| ("user", id)))?;
+    /// assert_eq!(users.iter().filter(|user| user.is_present()).count(), 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Kv::get`].
+    pub fn get_all(&self, keys: impl IntoIterator<Item: Into<Key>>) -> Result<Vec<Entry>, Error> {
+        self.snapshot()?.get_all(keys)
+    }
+
+    /// The entries that `selector` selects, in key order, all of the moment of this call.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let kv = Kv::open(directory.path().join("store"))?;
+    /// for day in 1..=9 {
+    ///     kv.set(key!["visits", day], day * 100)?;
+    /// }
+    /// let last: Vec<u64> = kv
+    ///     .list(prefix!["visits"])
+    ///     .reverse()
+    ///     .limit(2)
+    ///     .map(|entry| entry?.u64())
+    ///     .collect::<Result<_, _>>()?;
+    /// assert_eq!(last, [900, 800]);
+    /// let some: Vec<_> = kv.list(key!["visits", 3]..key!["visits", 5]).collect::<Result<_, _>>()?;
+    /// assert_eq!(some.len(), 2);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn list(&self, selector: impl Into<Selector>) -> List {
+        List::new(self.picture(), self.limits(), selector.into())
+    }
+
+    /// One list for each selector, all of one moment.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::ErrorKind::Closed).
+    pub fn list_many(
+        &self,
+        selectors: impl IntoIterator<Item: Into<Selector>>,
+    ) -> Result<Vec<List>, Error> {
+        Ok(self.snapshot()?.list_many(selectors))
+    }
+
+    /// The keys that `selector` selects, in order, all of the moment of this call. Their values
+    /// are not read.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let kv = Kv::open(directory.path().join("store"))?;
+    /// kv.set(key!["users", "alice"], 1)?;
+    /// let keys: Vec<_> = kv.keys(prefix!["users"]).collect::<Result<_, _>>()?;
+    /// assert_eq!(keys, [key!["users", "alice"]]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn keys(&self, selector: impl Into<Selector>) -> Keys {
+        Keys::new(self.picture(), self.limits(), selector.into())
+    }
+
+    /// How many keys `selector` selects. It walks over all of them, without reading values.
+    ///
+    /// # Errors
+    /// As [`Kv::get`], and [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a selector
+    /// that makes no sense.
+    pub fn count(&self, selector: impl Into<Selector>) -> Result<u64, Error> {
+        self.snapshot()?.count(selector)
+    }
+
+    /// The distinct parts that follow `prefix` in the keys below it: what a folder contains. Each
+    /// is found by a search, however many keys lie below it.
+    ///
+    /// ```
+    /// use icecore::{Kv, Part, key};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let kv = Kv::open(directory.path().join("store"))?;
+    /// kv.set(key!["users", "alice", "name"], "Alice")?;
+    /// kv.set(key!["users", "alice", "age"], 30)?;
+    /// kv.set(key!["users", "bob", "name"], "Bob")?;
+    /// let users: Vec<Part> = kv.children(key!["users"]).collect::<Result<_, _>>()?;
+    /// let names: Vec<&str> = users.iter().filter_map(Part::as_str).collect();
+    /// assert_eq!(names, ["alice", "bob"]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn children(&self, prefix: impl Into<Key>) -> Children {
+        Children::new(self.picture(), self.limits(), prefix.into())
+    }
+
+    /// The store as it is at this moment, for any number of reads.
+    ///
+    /// # Errors
+    /// [`Closed`](crate::ErrorKind::Closed).
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(Snapshot::new(self.picture()?, self.limits().clone()))
+    }
+
+    fn picture(&self) -> Result<engine::Snapshot, Error> {
+        Ok(self.engine().snapshot()?)
+    }
+}
+
+/// Refuses too many keys, and keys that are too long.
+pub(crate) fn check_many(limits: &Limits, keys: &[Key]) -> Result<(), Error> {
+    at_most(Limit::GetManyKeys, limits.get_many_keys, keys.len(), String::new)?;
+    keys.iter().try_for_each(|key| limits.check_read_key(key.encoded()))
+}
+
+/// The entries of `keys`, by what the store says of them in the same order.
+pub(crate) fn entries<const N: usize>(
+    keys: [Key; N],
+    records: Vec<Option<Record>>,
+) -> Result<[Entry; N], Error> {
+    let mut entries = keys.map(Entry::absent);
+    for (entry, record) in entries.iter_mut().zip(records) {
+        entry.fill(record)?;
+    }
+    Ok(entries)
+}
