@@ -244,7 +244,8 @@ impl Log {
     }
 
     /// Takes no more commits, makes all earlier ones durable and visible, marks the end of the
-    /// log, and lets every driver go. Closing twice is closing once.
+    /// log, and lets every driver go. When it returns, no write is in flight any more. Closing
+    /// twice is closing once.
     ///
     /// # Errors
     /// [`Error::Poisoned`]; the log is closed all the same.
@@ -253,6 +254,37 @@ impl Log {
         state.closed = true;
         self.work.notify_all();
         drop(self.publish(state));
+        let ended = self.end();
+        self.land();
+        ended
+    }
+
+    /// Completes the writes that a failure left in flight, and waits for those that other threads
+    /// complete: none may reach the file after somebody else has opened it. What becomes of them
+    /// changes nothing; their commits were told that it is open.
+    fn land(&self) {
+        let mut state = self.lock();
+        loop {
+            if state.has_unclaimed() {
+                let flight = state.claim(0);
+                state = match self.complete(state, flight) {
+                    Ok(state) => state,
+                    // The log has failed before, or has now; the rest must land all the same.
+                    Err(_) => self.lock(),
+                };
+            } else if state.completing > 0 {
+                state.waiters += 1;
+                let woken = self.changed.wait(state);
+                state = woken.expect("no thread panics while it holds the state");
+                state.waiters -= 1;
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Makes everything durable and marks the end.
+    fn end(&self) -> Result<(), Error> {
         self.sync()?;
         let mut state = self.lock();
         if !state.wants_end() {
@@ -338,14 +370,16 @@ impl Log {
 
     fn complete<'a>(
         &'a self,
-        state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State>,
         flight: Flight,
     ) -> Result<MutexGuard<'a, State>, Error> {
         let segment = state.segment.clone();
+        state.completing += 1;
         drop(state);
         let (ticket, end, bytes) = flight.take_off();
         let (buffer, result) = segment.file.complete(ticket);
         let mut state = self.lock();
+        state.completing -= 1;
         state.recycle(buffer);
         match result {
             Ok(()) => {

@@ -76,6 +76,8 @@ pub(crate) struct State {
     pub(crate) visible: Versionstamp,
     pub(crate) last_appended: Versionstamp,
     pub(crate) last_clock_ms: u64,
+    /// Threads that complete a write just now.
+    pub(crate) completing: usize,
     /// Threads that wait for a change.
     pub(crate) waiters: usize,
     /// Threads that wait for work on behalf of asynchronous commits.
@@ -117,6 +119,7 @@ impl State {
             visible: last,
             last_appended: last,
             last_clock_ms: 0,
+            completing: 0,
             waiters: 0,
             drivers: 0,
             kicked: last,
@@ -301,6 +304,11 @@ impl State {
         let start = u32::try_from(flight.ticket.write.offset).expect("offsets have 32 bits");
         self.unclaimed_starts.push(LogPosition::new(self.segment.number, start));
         self.unclaimed.push(flight);
+    }
+
+    /// Whether there are writes in flight that nobody completes yet.
+    pub(crate) fn has_unclaimed(&self) -> bool {
+        !self.unclaimed.is_empty()
     }
 
     /// Takes the write with this index among those that nobody completes yet.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
-use icecore_disk::Name;
 use icecore_disk::sim::{Crash, Failure, OpKind, Rules, SimDisk};
+use icecore_disk::{Disk, Name, OpenMode};
 use icecore_model::Versionstamp;
 use icecore_wal::{Error, Log, recover};
 
@@ -68,6 +68,26 @@ fn a_poisoned_log_lets_its_writes_in_flight_go() {
     store.log.poison();
     assert!(!store.log.step(0).unwrap());
     assert!(matches!(store.log.wait(Versionstamp::new(1)), Err(Error::Poisoned)));
+}
+
+#[test]
+fn a_closed_log_has_no_write_in_flight_that_could_land_later_even_if_it_failed() {
+    for seed in 0..20 {
+        let store = Store::on(SimDisk::new(seed, Rules::power_cut()), SMALL);
+        store.append(b"never acknowledged", SYNC);
+        assert!(store.log.step(0).unwrap(), "the write is submitted");
+        store.log.poison();
+        assert!(matches!(store.log.close(), Err(Error::Poisoned)));
+        // Whoever opens the directory next writes what it wants to be there.
+        let file = store.disk.open(Name::Wal(1), OpenMode::ReadWrite).unwrap();
+        file.write_all_at(512, &[7; 512]).unwrap();
+        file.sync().unwrap();
+        store.disk.crash(Crash::Random);
+        let file = store.disk.reopen().open(Name::Wal(1), OpenMode::Read).unwrap();
+        let mut found = [0; 512];
+        file.read_full_at(512, &mut found).unwrap();
+        assert_eq!(found, [7; 512], "seed {seed}");
+    }
 }
 
 #[test]
