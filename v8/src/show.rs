@@ -7,7 +7,7 @@
 //! 1. An object that holds itself is marked `<ref *1>` where it begins and `[Circular *1]` where it
 //!    recurs. An object that merely stands in several places is shown in each.
 //! 2. The text ends, whatever the value: what is nested deeper than [`DEPTH_MAX`] is `…`, and so is
-//!    everything after [`JsValue::visits_max`] places.
+//!    the rest of a value that repeats its objects as if it were made to be endless.
 //! 3. The text is found out twice. The first time finds which objects hold themselves, which must
 //!    be said before they are shown.
 
