@@ -78,11 +78,15 @@ impl Core {
         let deletes =
             |m: &Mutation<'_>| matches!(m, Mutation::Delete { .. } | Mutation::DeleteRange { .. });
         let base = NewestState { core: self, now_ms };
+        let mut expires_at = None;
         let stamp = self.append(writer, durability, now_ms, &mut |_, stamp, effects| {
-            resolve::resolve(batch.mutations, stamp, &base, effects)?;
+            expires_at = resolve::resolve(batch.mutations, stamp, &base, effects)?;
             limit("a commit's encoded effects", self.options.commit_bytes_max, effects.len())
         })?;
         writer.deletions |= batch.mutations.iter().any(deletes);
+        if let Some(moment) = expires_at {
+            self.expect_expiry(moment, now_ms);
+        }
         Ok(Submitted::Appended(stamp))
     }
 

@@ -23,7 +23,7 @@ use icecore_wal::Log;
 
 use crate::epoch::Published;
 use crate::error::Error;
-use crate::expiry::Watermark;
+use crate::expiry::{NextDue, Watermark};
 use crate::levels::{Levels, TableAccess, TableHandle};
 use crate::manifest::{Catalog, Edit, Manifest};
 use crate::observe::Registry;
@@ -59,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) compacting: Mutex<()>,
     pub(crate) collecting: Mutex<()>,
     pub(crate) watermark: RwLock<Option<Watermark>>,
+    /// When the sweeper is to look next.
+    pub(crate) next_due: NextDue,
     /// The highest reading of the wall clock in this life, in milliseconds.
     pub(crate) clock_ms: AtomicU64,
     /// Shared with observations, which do not keep the store open.

@@ -8,14 +8,33 @@
 //! Entries at or below that stamp that expire at or before that time stay absent although the
 //! clock steps back. The stamp bounds the harm that one wild reading of the clock can do: entries
 //! written later are judged by the clock alone.
+//!
+//! The maintenance thread sleeps until the next entry is due ([`NextDue`]), but never longer than
+//! [`IDLE_PATIENCE`]:
+//!
+//! 1. *The next due moment decides only when the sweeper looks, never what it finds*: every look
+//!    goes through the index, and judges it by the clock. So the moment need not survive a crash
+//!    (it is unknown after opening, and found at the first idle round), and when the clock is set
+//!    forward, or the moment is wrong, entries are swept after [`IDLE_PATIENCE`] at the latest.
+//! 2. *No entry is due before it.* A commit lowers it under the writer lock. It is raised only from
+//!    the index ([`Core::find_next_due`]): under the writer lock it is set to "none", then every
+//!    commit up to that hold of the lock becomes visible, then the first key of the index is read.
+//!    So a commit before that hold is in what is read, and a commit after it lowers it again.
+//! 3. *The sweeper does not spin.* It waits by the wall clock as it stands, also when that stepped
+//!    back behind the highest reading. A moment that has passed is replaced once nothing is due.
+//!    When sweeping fails, the worker waits as after any failure.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use icecore_model::{Change, Effect, Reader, Timestamp, Versionstamp};
 use icecore_wal::Durability;
 
-use crate::core::Core;
+use crate::core::{Core, lock};
 use crate::error::Error;
 use crate::keyspace::{self, WATERMARK_KEY};
 use crate::scan::Scan;
+use crate::worker::IDLE_PATIENCE;
 
 /// How far the sweeper has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +67,52 @@ impl Watermark {
     }
 }
 
+/// When the next entry is due, in milliseconds since the epoch, as far as is known.
+#[derive(Debug)]
+pub(crate) struct NextDue(AtomicU64);
+
+impl NextDue {
+    /// No entry expires.
+    const NEVER: u64 = u64::MAX;
+    /// One may be due at any time.
+    const UNKNOWN: u64 = 0;
+
+    pub(crate) fn unknown() -> NextDue {
+        NextDue(AtomicU64::new(NextDue::UNKNOWN))
+    }
+
+    fn ms(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn set(&self, ms: u64) {
+        self.0.store(ms, Ordering::SeqCst);
+    }
+
+    /// Says whether it was later before.
+    fn lower(&self, ms: u64) -> bool {
+        self.0.fetch_min(ms, Ordering::SeqCst) > ms
+    }
+}
+
+/// How long the sweeper sleeps when the wall clock reads `wall_ms`.
+fn patience(next_due_ms: u64, wall_ms: u64) -> Duration {
+    Duration::from_millis(next_due_ms.saturating_sub(wall_ms)).min(IDLE_PATIENCE)
+}
+
 /// Entries of the expiry index that are due.
 struct Due {
     /// Their keys and moments, oldest first.
     entries: Vec<(Vec<u8>, Timestamp)>,
     /// There may be others, of the last moment, too.
     more: bool,
+}
+
+/// Takes a key of the index apart.
+fn parse(index: &[u8]) -> Result<(Timestamp, &[u8]), Error> {
+    keyspace::parse_expiry_key(index).ok_or_else(|| {
+        Error::corrupt("the expiry index", 0, "a key that is not of the index's form")
+    })
 }
 
 impl Core {
@@ -98,9 +157,7 @@ impl Core {
         let mut bytes = 0;
         for item in Scan::new(self.picture(None), &start, &end) {
             let item = item?;
-            let (moment, _) = keyspace::parse_expiry_key(item.key()).ok_or_else(|| {
-                Error::corrupt("the expiry index", 0, "a key that is not of the index's form")
-            })?;
+            let (moment, _) = parse(item.key())?;
             // The entry and its companion, both with their lengths.
             bytes += 2 * item.key().len() + EFFECT_OVERHEAD;
             let is_full = due.len() == SWEEP_ENTRIES_MAX || bytes > self.options.commit_bytes_max;
@@ -110,6 +167,48 @@ impl Core {
             due.push((item.into_key(), moment));
         }
         Ok(Due { entries: due, more: false })
+    }
+
+    /// Notes that an entry was set which expires at `moment`. The caller holds the writer lock, and
+    /// has read the clock.
+    pub(crate) fn expect_expiry(&self, moment: Timestamp, now_ms: u64) {
+        // The sweeper looks in time for what is far off.
+        let is_soon = Duration::from_millis(moment.ms().saturating_sub(now_ms)) <= IDLE_PATIENCE;
+        if self.next_due.lower(moment.ms()) && is_soon {
+            self.state.announce(&mut self.state.lock());
+        }
+    }
+
+    /// How long the sweeper may sleep.
+    pub(crate) fn sweep_patience(&self) -> Duration {
+        patience(self.next_due.ms(), self.env.clock.wall_ms())
+    }
+
+    /// Finds out when the next entry is due, if what is known has passed.
+    pub(crate) fn find_next_due(&self) -> Result<(), Error> {
+        if self.next_due.ms() > self.now_ms() {
+            return Ok(());
+        }
+        let last = {
+            let writer = lock(&self.writer);
+            self.next_due.set(NextDue::NEVER);
+            writer.as_ref().map_or(self.recovered, |writer| writer.last)
+        };
+        let found = self.log()?.wait(last).map_err(Error::from).and_then(|()| self.first_expiry());
+        match &found {
+            Ok(first) => {
+                self.next_due.lower(first.map_or(NextDue::NEVER, Timestamp::ms));
+            }
+            Err(_) => self.next_due.set(NextDue::UNKNOWN),
+        }
+        found.map(drop)
+    }
+
+    /// The moment of the first entry of the expiry index.
+    fn first_expiry(&self) -> Result<Option<Timestamp>, Error> {
+        let index = Scan::new(self.picture(None), &[keyspace::EXPIRY], &[keyspace::EXPIRY + 1]);
+        let first = index.keys().next().transpose()?;
+        first.map(|key| Ok(parse(&key)?.0)).transpose()
     }
 
     /// The effects that end one entry: the companion in the index goes in any case, the entry
@@ -129,59 +228,4 @@ impl Core {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use icecore_disk::clock::ManualClock;
-    use icecore_disk::random::SeededRandom;
-    use icecore_disk::sim::{Rules, SimDisk};
-
-    use super::*;
-    use crate::batch::{Batch, Mutation};
-    use crate::core::Environment;
-    use crate::options::{Options, Workers};
-
-    fn open(disk: &Arc<SimDisk>, now_ms: u64) -> Core {
-        let env = Environment {
-            disk: disk.clone(),
-            clock: Arc::new(ManualClock::at(now_ms)),
-            random: Arc::new(SeededRandom::new(now_ms)),
-        };
-        let options = Options { workers: Workers::Manual, reserve_bytes: 0, ..Options::default() };
-        crate::open::open(env, options).unwrap()
-    }
-
-    /// Sets a key that expires at `moment_ms`, and sweeps until nothing is left to do.
-    fn sweep_one(core: &Core, key: u8, moment_ms: u64) -> Option<Watermark> {
-        let expires_at = Timestamp::from_ms(moment_ms);
-        let set = Mutation::Set { key: &[keyspace::DATA, key], value: b"v", expires_at };
-        let batch = Batch { checks: &[], mutations: &[set] };
-        core.commit(batch, Durability::Buffered).map(drop).unwrap();
-        while core.sweep().unwrap() {}
-        core.watermark()
-    }
-
-    #[test]
-    fn a_compaction_acts_on_what_the_sweeper_noted_only_once_the_note_is_durable() {
-        let core = open(&SimDisk::new(1, Rules::none()), 2_000);
-        let mark = sweep_one(&core, b'a', 1_500).unwrap();
-        assert!(core.log.as_ref().unwrap().durable_stamp() < mark.stamp);
-        assert_eq!(core.expired_before(), None);
-        core.log.as_ref().unwrap().sync().unwrap();
-        assert_eq!(core.expired_before().map(|expired| expired.stamp), Some(mark.stamp));
-    }
-
-    #[test]
-    fn the_watermark_does_not_go_back_with_the_clock() {
-        let disk = SimDisk::new(1, Rules::none());
-        let mark = sweep_one(&open(&disk, 2_000), b'a', 1_500).unwrap();
-        assert_eq!(mark.moment.ms(), 1_500);
-        let core = open(&disk, 1_000);
-        assert_eq!(core.watermark(), Some(mark));
-        assert_eq!(sweep_one(&core, b'b', 900), Some(mark));
-        drop(core);
-        let core = open(&disk, 1_000);
-        assert_eq!(core.watermark(), Some(mark), "nor on the disk");
-        assert!(sweep_one(&core, b'c', 400).is_some_and(|mark| mark.moment.ms() == 1_500));
-    }
-}
+mod tests;

@@ -40,7 +40,7 @@ use crate::compact::output::rewrite_memtable;
 use crate::core::{Core, Environment, SharedState, State, Writer};
 use crate::epoch::Published;
 use crate::error::Error;
-use crate::expiry::Watermark;
+use crate::expiry::{NextDue, Watermark};
 use crate::keyspace::WATERMARK_KEY;
 use crate::levels::{Levels, TableAccess};
 use crate::manifest::{Catalog, Loaded, Manifest};
@@ -343,6 +343,7 @@ impl Opening {
             compacting: Mutex::new(()),
             collecting: Mutex::new(()),
             watermark: RwLock::new(None),
+            next_due: NextDue::unknown(),
             clock_ms: AtomicU64::new(0),
             observers: Arc::default(),
             counters: Counters::default(),

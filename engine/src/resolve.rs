@@ -57,42 +57,42 @@ struct Effects<'a> {
     ranges: Vec<(&'a [u8], &'a [u8])>,
 }
 
-/// Resolves `mutations` at `stamp` and appends their encoded effects to `out`.
+/// Resolves `mutations` at `stamp` and appends their encoded effects to `out`. Gives the earliest
+/// moment at which one of the entries that they set expires.
 pub(crate) fn resolve(
     mutations: &[Mutation<'_>],
     stamp: Versionstamp,
     base: &dyn Base,
     out: &mut Vec<u8>,
-) -> Result<(), Error> {
+) -> Result<Option<Timestamp>, Error> {
     if let [mutation] = mutations
-        && encode_alone(mutation, out)
+        && let Some(expires_at) = encode_alone(mutation, out)
     {
-        return Ok(());
+        return Ok(expires_at);
     }
     let mut effects = Effects::default();
     for mutation in mutations {
         effects.add(mutation, stamp, base)?;
     }
-    effects.encode(out);
-    Ok(())
+    Ok(effects.encode(out))
 }
 
-/// The common case of one plain mutation, which needs no state. Says whether it was one.
-fn encode_alone(mutation: &Mutation<'_>, out: &mut Vec<u8>) -> bool {
+/// The common case of one plain mutation, which needs no state. Gives its expiry if it was one.
+fn encode_alone(mutation: &Mutation<'_>, out: &mut Vec<u8>) -> Option<Option<Timestamp>> {
     match *mutation {
         Mutation::Set { key, value, expires_at } => {
             encode_put(key, value, expires_at, out);
-            true
+            Some(expires_at)
         }
         Mutation::Delete { key } => {
             Effect::Point { key, change: Change::Delete }.encode(out);
-            true
+            Some(None)
         }
         Mutation::DeleteRange { start, end } => {
             Effect::DeleteRange { start, end }.encode(out);
-            true
+            Some(None)
         }
-        Mutation::SetVersionstamped { .. } | Mutation::Update { .. } => false,
+        Mutation::SetVersionstamped { .. } | Mutation::Update { .. } => None,
     }
 }
 
@@ -190,7 +190,9 @@ impl<'a> Effects<'a> {
         }
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Gives the earliest expiry.
+    fn encode(&self, out: &mut Vec<u8>) -> Option<Timestamp> {
+        let mut earliest: Option<Timestamp> = None;
         for (start, end) in &self.ranges {
             Effect::DeleteRange { start, end }.encode(out);
         }
@@ -198,6 +200,7 @@ impl<'a> Effects<'a> {
             match &point.change {
                 PointChange::Put { value, expires_at } => {
                     encode_put(&point.key, value, *expires_at, out);
+                    earliest = earliest.into_iter().chain(*expires_at).min();
                 }
                 PointChange::Delete => {
                     Effect::Point { key: &point.key, change: Change::Delete }.encode(out);
@@ -205,6 +208,7 @@ impl<'a> Effects<'a> {
                 PointChange::Dropped => {}
             }
         }
+        earliest
     }
 }
 

@@ -22,9 +22,9 @@ use icecore_model::{Planted, Versionstamp, planted};
 use crate::core::{Core, lock};
 use crate::error::Error;
 
-/// How long an idle worker waits for something to change before it looks again: entries expire
-/// without anything changing.
-const IDLE_PATIENCE: Duration = Duration::from_millis(500);
+/// How long an idle worker waits for something to change before it looks again: the clock may be
+/// set, and then entries expire without anything changing.
+pub(crate) const IDLE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long a worker waits after a failure.
 const FAILURE_PATIENCE: Duration = Duration::from_millis(200);
@@ -168,8 +168,13 @@ impl Core {
         self.state.lock().stopping
     }
 
-    /// Repeats `round` until the store is closed, waiting when there is nothing to do.
-    fn work(&self, round: impl Fn(&Core) -> Result<bool, Error>) {
+    /// Repeats `round` until the store is closed, waiting for something to change, as long as
+    /// `patience` says, when there is nothing to do.
+    fn work(
+        &self,
+        round: impl Fn(&Core) -> Result<bool, Error>,
+        patience: impl Fn(&Core) -> Duration,
+    ) {
         while !self.is_stopping() {
             let before = self.state.lock().changes;
             let done = catch_unwind(AssertUnwindSafe(|| {
@@ -184,7 +189,7 @@ impl Core {
             };
             match done {
                 Ok(true) => {}
-                Ok(false) => self.state.wait_for_change(before, IDLE_PATIENCE),
+                Ok(false) => self.state.wait_for_change(before, patience(self)),
                 // The failure is noted where it occurred, and shown by the statistics. Noting it
                 // was a change, too, which must not end the wait.
                 Err(_) => {
@@ -198,7 +203,7 @@ impl Core {
     /// The maintenance thread.
     fn keep_in_shape(&self) {
         let last = Cell::new(Versionstamp::ZERO);
-        self.work(|core| {
+        let round = |core: &Core| {
             if core.maintenance_round()? {
                 return Ok(true);
             }
@@ -207,8 +212,11 @@ impl Core {
                 core.freeze_idle_deletions(before);
                 core.beacon()?;
             }
-            core.maintain(Core::flush_oldest)
-        });
+            let flushed = core.maintain(Core::flush_oldest)?;
+            core.find_next_due()?;
+            Ok(flushed)
+        };
+        self.work(round, Core::sweep_patience);
     }
 }
 
@@ -229,7 +237,9 @@ impl Threads {
             Ok(())
         };
         let started = start("maintain", Core::keep_in_shape)
-            .and_then(|()| start("compact", |core| core.work(Core::compact_once)))
+            .and_then(|()| {
+                start("compact", |core| core.work(Core::compact_once, |_| IDLE_PATIENCE))
+            })
             .and_then(|()| start("log", drive_log));
         let threads = Threads { handles: Mutex::new(handles) };
         if let Err(error) = started {

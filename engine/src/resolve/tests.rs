@@ -230,6 +230,20 @@ fn versionstamped_keys_end_in_the_digits_of_the_commit() {
 }
 
 #[test]
+fn the_earliest_expiry_of_what_is_left_is_known() {
+    let earliest = |mutations: &[Mutation<'_>]| {
+        let resolved = resolve(mutations, STAMP, &State::default(), &mut Vec::new());
+        resolved.unwrap().map(Timestamp::ms)
+    };
+    assert_eq!(earliest(&[set("a", "1")]), None);
+    assert_eq!(earliest(&[set_until("a", "1", 70)]), Some(70));
+    let two = [set_until("a", "1", 70), set("b", "1"), set_until("c", "1", 50)];
+    assert_eq!(earliest(&two), Some(50));
+    assert_eq!(earliest(&[&two[..], &[delete("c")]].concat()), Some(70));
+    assert_eq!(earliest(&[&two[..], &[range("a", "d")]].concat()), None);
+}
+
+#[test]
 fn an_update_that_fails_fails_all_and_leaves_no_trace() {
     for mutations in [&[fail("a")][..], &[set("b", "1"), fail("a")], &[fail("a"), set("b", "1")]] {
         let mut out = b"untouched".to_vec();
