@@ -8,6 +8,7 @@ use bytes::Bytes;
 use icecore_disk::clock::SystemClock;
 use icecore_disk::random::SystemRandom;
 use icecore_disk::real::RealDisk;
+use icecore_disk::{Disk, MemoryDisk};
 use icecore_model::{DatabaseId, Timestamp, Versionstamp};
 use icecore_wal::Durability;
 
@@ -104,6 +105,21 @@ pub struct Record {
     pub expires_at: Option<Timestamp>,
 }
 
+/// A spare segment in memory holds what its last use wrote.
+const MEMORY_SEGMENT_BYTES_MAX: u32 = 1 << 20;
+
+/// A commit in memory takes space twice until its memtable is flushed: there and in the log.
+const MEMORY_MEMTABLE_BYTES_MAX: usize = 8 << 20;
+
+/// The world of this process, with `disk`.
+fn system(disk: impl Disk) -> Environment {
+    Environment {
+        disk: Arc::new(disk),
+        clock: Arc::new(SystemClock::new()),
+        random: Arc::new(SystemRandom),
+    }
+}
+
 impl Engine {
     /// Opens the store in `path`. With [`Create::IfMissing`] the directory is made, too.
     ///
@@ -116,12 +132,33 @@ impl Engine {
         let creates = options.create == Create::IfMissing && options.access == Access::ReadWrite;
         let opened = if creates { RealDisk::create(path) } else { RealDisk::open(path) };
         let disk = opened.map_err(|e| Error::io(path.display(), "open", e))?;
-        let env = Environment {
-            disk: Arc::new(disk),
-            clock: Arc::new(SystemClock::new()),
-            random: Arc::new(SystemRandom),
-        };
-        Engine::open(env, options)
+        Engine::open(system(disk), options)
+    }
+
+    /// Opens an empty store in memory, with the clock and the randomness of the system. It works
+    /// like any other and ends with its last handle. Durability is nominal: [`Durability::Sync`]
+    /// promises nothing more than [`Durability::Buffered`], and costs more. Log segments and
+    /// memtables are kept small whatever the settings say, as they share the memory with the tables.
+    ///
+    /// Checkpoints of it are in memory, too. Whoever wants to open one, or to open the store
+    /// again, keeps a [`MemoryDisk`] and uses [`Engine::open`].
+    ///
+    /// ```
+    /// use icecore_engine::{Batch, Engine, Mutation, Options, keyspace::DATA};
+    ///
+    /// let engine = Engine::open_in_memory(Options::default())?;
+    /// let set = Mutation::Set { key: &[DATA, b'k'], value: b"v", expires_at: None };
+    /// let _ = engine.commit(Batch { checks: &[], mutations: &[set] })?;
+    /// assert!(engine.get(&[DATA, b'k'])?.is_some());
+    /// # Ok::<(), icecore_engine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for settings that contradict each other or the purpose.
+    pub fn open_in_memory(mut options: Options) -> Result<Engine, Error> {
+        options.log.segment_bytes = options.log.segment_bytes.min(MEMORY_SEGMENT_BYTES_MAX);
+        options.memtable_bytes = options.memtable_bytes.min(MEMORY_MEMTABLE_BYTES_MAX);
+        Engine::open(system(MemoryDisk::new()), options)
     }
 
     /// Opens the store on the disk of `env`.

@@ -12,6 +12,7 @@ mod full_disk;
 mod gate;
 mod io_errors;
 mod million;
+mod memory;
 mod model;
 mod observe;
 mod poison;
