@@ -67,36 +67,38 @@ impl<'a> Source<'a> {
     fn item(&mut self) -> Result<Item, Malformed> {
         let malformed = self.cursor.malformed("has a tag that is not known");
         let tag = self.cursor.tag()?;
-        if let Some(number) = Number::read_after(tag, &mut self.cursor)? {
-            return Ok(match number {
-                Number::Float(number) => Item::Number(number),
-                Number::BigInt(number) => Item::BigInt(number),
-            });
+        if let Some(primitive) = self.primitive_after(tag)? {
+            return Ok(primitive);
         }
-        if let Some(string) = self.string_after(tag)? {
-            return Ok(Item::String(string));
-        }
-        let object = match tag {
-            format::UNDEFINED => return Ok(Item::Undefined),
-            format::NULL => return Ok(Item::Null),
-            format::TRUE => return Ok(Item::Bool(true)),
-            format::FALSE => return Ok(Item::Bool(false)),
-            format::REFERENCE => self.reference()?,
-            _ if self.depth == DEPTH_MAX => {
-                return Err(self.cursor.malformed("is nested too deep"));
-            }
-            _ => {
-                self.depth += 1;
-                let object = self.object_after(tag)?.ok_or(malformed)?;
-                self.depth -= 1;
-                object
-            }
+        let object = if tag == format::REFERENCE {
+            self.reference()?
+        } else if self.depth == DEPTH_MAX {
+            return Err(self.cursor.malformed("is nested too deep"));
+        } else {
+            self.depth += 1;
+            let object = self.object_after(tag)?.ok_or(malformed)?;
+            self.depth -= 1;
+            object
         };
         let is_buffer = matches!(self.objects[object.0], JsObject::ArrayBuffer { .. });
         if is_buffer && self.cursor.peek_tag().is_ok_and(|tag| tag == format::VIEW) {
             return self.view(object).map(Item::Object);
         }
         Ok(Item::Object(object))
+    }
+
+    fn primitive_after(&mut self, tag: u8) -> Result<Option<Item>, Malformed> {
+        Ok(Some(match tag {
+            format::UNDEFINED => Item::Undefined,
+            format::NULL => Item::Null,
+            format::TRUE => Item::Bool(true),
+            format::FALSE => Item::Bool(false),
+            _ => match Number::read_after(tag, &mut self.cursor)? {
+                Some(Number::Float(number)) => Item::Number(number),
+                Some(Number::BigInt(number)) => Item::BigInt(number),
+                None => return Ok(self.string_after(tag)?.map(Item::String)),
+            },
+        }))
     }
 
     fn reference(&mut self) -> Result<ObjectId, Malformed> {
@@ -109,13 +111,25 @@ impl<'a> Source<'a> {
     fn object_after(&mut self, tag: u8) -> Result<Option<ObjectId>, Malformed> {
         // The place is taken first; what stands in it is seen by nobody but a view.
         let id = ObjectId(self.objects.len());
-        self.objects.push(JsObject::Plain(Vec::new()));
+        self.objects.push(JsObject::Boolean(false));
+        let holder = match tag {
+            format::OBJECT => self.plain(),
+            format::DENSE_ARRAY => self.dense_array(),
+            format::SPARSE_ARRAY => self.sparse_array(),
+            format::MAP => self.map(),
+            format::SET => self.set(),
+            format::ERROR => self.error(),
+            format::HOST => self.host(),
+            _ => return Ok(self.put_leaf(id, tag)?.then_some(id)),
+        };
+        self.objects[id.0] = holder?;
+        Ok(Some(id))
+    }
+
+    /// Reads an object that holds no others, and says whether `tag` begins one. Its variables are
+    /// not on the stack while objects within objects are read.
+    fn put_leaf(&mut self, id: ObjectId, tag: u8) -> Result<bool, Malformed> {
         self.objects[id.0] = match tag {
-            format::OBJECT => JsObject::Plain(self.plain()?),
-            format::DENSE_ARRAY => self.dense_array()?,
-            format::SPARSE_ARRAY => self.sparse_array()?,
-            format::MAP => JsObject::Map(self.map()?),
-            format::SET => JsObject::Set(self.set()?),
             format::DATE => JsObject::Date(self.cursor.f64()?),
             format::TRUE_OBJECT => JsObject::Boolean(true),
             format::FALSE_OBJECT => JsObject::Boolean(false),
@@ -127,11 +141,9 @@ impl<'a> Source<'a> {
             }
             format::BUFFER => self.buffer(false)?,
             format::RESIZABLE_BUFFER => self.buffer(true)?,
-            format::ERROR => JsObject::Error(Box::new(self.error()?)),
-            format::HOST => self.host()?,
-            _ => return Ok(None),
+            _ => return Ok(false),
         };
-        Ok(Some(id))
+        Ok(true)
     }
 
     fn string_after(&mut self, tag: u8) -> Result<Option<JsString>, Malformed> {
@@ -176,8 +188,8 @@ impl<'a> Source<'a> {
         if self.cursor.varint32()? as usize == count { Ok(()) } else { Err(malformed) }
     }
 
-    fn plain(&mut self) -> Result<Vec<Property>, Malformed> {
-        self.properties(format::OBJECT_END)
+    fn plain(&mut self) -> Result<JsObject, Malformed> {
+        self.properties(format::OBJECT_END).map(JsObject::Plain)
     }
 
     /// Reads properties to `end`, and their count after it.
@@ -219,22 +231,22 @@ impl<'a> Source<'a> {
         Ok(JsObject::SparseArray { length, properties })
     }
 
-    fn map(&mut self) -> Result<Vec<(Item, Item)>, Malformed> {
+    fn map(&mut self) -> Result<JsObject, Malformed> {
         let mut entries = Vec::new();
         while !self.ends_with(format::MAP_END)? {
             entries.push((self.item()?, self.item()?));
         }
         self.count(entries.len() * 2)?;
-        Ok(entries)
+        Ok(JsObject::Map(entries))
     }
 
-    fn set(&mut self) -> Result<Vec<Item>, Malformed> {
+    fn set(&mut self) -> Result<JsObject, Malformed> {
         let mut items = Vec::new();
         while !self.ends_with(format::SET_END)? {
             items.push(self.item()?);
         }
         self.count(items.len())?;
-        Ok(items)
+        Ok(JsObject::Set(items))
     }
 
     fn regexp_flags(&mut self) -> Result<u32, Malformed> {
@@ -276,13 +288,13 @@ impl<'a> Source<'a> {
         Ok(id)
     }
 
-    fn error(&mut self) -> Result<JsError, Malformed> {
+    fn error(&mut self) -> Result<JsObject, Malformed> {
         let class = ErrorClass::Error;
         let mut error = JsError { class, message: None, stack: None, cause: None };
         loop {
             let malformed = self.cursor.malformed("has an error with a detail that is not known");
             match self.cursor.u8()? {
-                format::ERROR_END => return Ok(error),
+                format::ERROR_END => return Ok(JsObject::Error(Box::new(error))),
                 format::ERROR_MESSAGE => error.message = Some(self.string()?),
                 format::ERROR_STACK => error.stack = Some(self.string()?),
                 format::ERROR_CAUSE => error.cause = Some(self.item()?),
