@@ -8,7 +8,11 @@
 //!    process, and also after the key is gone.
 //! 2. Going on forwards starts at `key‖00`, which is the next possible key; going on backwards
 //!    ends before `key`. So nothing comes twice, and nothing is left out.
-//! 3. A cursor of one selector does not lead outside of another: where start and end were named,
+//! 3. The empty text is never given while something is left. The first key of a range may be all
+//!    that its bounds have in common, as `["a"]` in `["a"]..["a", 9]`; Deno gives the empty text
+//!    there, and begins again. As no key lies between `key‖00` and `key‖00‖00`, a zero byte says
+//!    the same as nothing would. Backwards nothing is left before this key.
+//! 4. A cursor of one selector does not lead outside of another: where start and end were named,
 //!    it must lie within them, and what all keys have in common comes from the selector.
 
 use base64::Engine as _;
@@ -17,9 +21,13 @@ use base64::engine::general_purpose::URL_SAFE;
 use crate::error::Error;
 use crate::selector::Bounds;
 
-/// The cursor behind the key with these stored bytes, which lies within `bounds`.
-pub(crate) fn cursor(bounds: &Bounds, stored: &[u8]) -> String {
-    URL_SAFE.encode(&stored[bounds.common..])
+/// The cursor behind the key with these stored bytes, which lies within `bounds`, for a list that
+/// goes on forwards or is `reversed`.
+pub(crate) fn cursor(bounds: &Bounds, stored: &[u8], reversed: bool) -> String {
+    match &stored[bounds.common..] {
+        [] if !reversed => URL_SAFE.encode([0]),
+        tail => URL_SAFE.encode(tail),
+    }
 }
 
 /// What is left of `bounds` behind `cursor`, for a list that goes on forwards or is `reversed`.

@@ -95,8 +95,7 @@ impl List {
     /// ```
     /// use icecore::{Kv, key, prefix};
     ///
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let kv = Kv::open(directory.path().join("store"))?;
+    /// let kv = Kv::in_memory()?;
     /// for name in ["a", "b", "c"] {
     ///     kv.set(key!["names", name], name)?;
     /// }

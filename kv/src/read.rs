@@ -49,8 +49,7 @@ impl Kv {
     /// ```
     /// use icecore::{Kv, key};
     ///
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let kv = Kv::open(directory.path().join("store"))?;
+    /// let kv = Kv::in_memory()?;
     /// kv.set(key!["user", 3], "three")?;
     /// let users = kv.get_all((0..100).map(|id| ("user", id)))?;
     /// assert_eq!(users.iter().filter(|user| user.is_present()).count(), 1);
@@ -68,8 +67,7 @@ impl Kv {
     /// ```
     /// use icecore::{Kv, key, prefix};
     ///
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let kv = Kv::open(directory.path().join("store"))?;
+    /// let kv = Kv::in_memory()?;
     /// for day in 1..=9 {
     ///     kv.set(key!["visits", day], day * 100)?;
     /// }
@@ -105,8 +103,7 @@ impl Kv {
     /// ```
     /// use icecore::{Kv, key, prefix};
     ///
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let kv = Kv::open(directory.path().join("store"))?;
+    /// let kv = Kv::in_memory()?;
     /// kv.set(key!["users", "alice"], 1)?;
     /// let keys: Vec<_> = kv.keys(prefix!["users"]).collect::<Result<_, _>>()?;
     /// assert_eq!(keys, [key!["users", "alice"]]);
@@ -131,8 +128,7 @@ impl Kv {
     /// ```
     /// use icecore::{Kv, Part, key};
     ///
-    /// # let directory = tempfile::tempdir().unwrap();
-    /// # let kv = Kv::open(directory.path().join("store"))?;
+    /// let kv = Kv::in_memory()?;
     /// kv.set(key!["users", "alice", "name"], "Alice")?;
     /// kv.set(key!["users", "alice", "age"], 30)?;
     /// kv.set(key!["users", "bob", "name"], "Bob")?;

@@ -38,8 +38,7 @@ const AFTER_PARTS: u8 = ESCAPE;
 /// ```
 /// use icecore::{Kv, Selector, key, prefix};
 ///
-/// # let directory = tempfile::tempdir().unwrap();
-/// # let kv = Kv::open(directory.path().join("store"))?;
+/// let kv = Kv::in_memory()?;
 /// for day in 1..=5 {
 ///     kv.set(key!["visits", day], day * 100)?;
 /// }

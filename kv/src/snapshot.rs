@@ -23,8 +23,7 @@ use crate::selector::Selector;
 /// ```
 /// use icecore::{Kv, key, prefix};
 ///
-/// # let directory = tempfile::tempdir().unwrap();
-/// # let kv = Kv::open(directory.path().join("store"))?;
+/// let kv = Kv::in_memory()?;
 /// let versionstamp = kv.set(key!["a"], 1)?;
 /// let snapshot = kv.snapshot()?;
 /// kv.set(key!["a"], 2)?;

@@ -9,7 +9,7 @@ fn bounds(selector: impl Into<Selector>) -> Bounds {
 }
 
 fn cursor_of(selector: impl Into<Selector>, key: &Key) -> String {
-    cursor(&bounds(selector), key.stored())
+    cursor(&bounds(selector), key.stored(), false)
 }
 
 #[test]
@@ -19,6 +19,17 @@ fn a_cursor_is_what_the_key_has_beyond_the_selector() {
     // 02 61 is common to both bounds.
     assert_eq!(cursor_of(key!["a"]..key!["ab"], &key!["a", true]), "ACc=");
     assert_eq!(cursor_of(prefix!["a"], &key!["a", &[0xfbu8, 0xff]]), "Afv_AA==", "for URLs");
+}
+
+#[test]
+fn the_cursor_of_a_first_key_that_is_common_to_both_bounds_is_not_empty() {
+    let (all, first) = (bounds(key!["a"]..key!["a", 9]), key!["a"]);
+    let forwards = cursor(&all, first.stored(), false);
+    assert_eq!(forwards, "AA==");
+    let rest = behind(&all, &forwards, false).unwrap();
+    assert!(rest.start.as_slice() > first.stored());
+    assert!(rest.start.as_slice() < key!["a", &[0u8; 0]].stored());
+    assert_eq!(cursor(&all, first.stored(), true), "", "nothing is before it");
 }
 
 #[test]

@@ -1,0 +1,6 @@
+//! The crate as its users see it.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
+
+mod paging;
+mod reads;
