@@ -20,9 +20,10 @@
 //!    the index ([`Core::find_next_due`]): under the writer lock it is set to "none", then every
 //!    commit up to that hold of the lock becomes visible, then the first key of the index is read.
 //!    So a commit before that hold is in what is read, and a commit after it lowers it again.
-//! 3. *The sweeper does not spin.* It waits by the wall clock as it stands, also when that stepped
-//!    back behind the highest reading. A moment that has passed is replaced once nothing is due.
-//!    When sweeping fails, the worker waits as after any failure.
+//! 3. *The sweeper does not spin.* When nothing is due it sleeps for [`SWEEP_PAUSE`] at least, so that
+//!    many entries that are due one after the other cost few commits. It waits by the wall clock as
+//!    it stands, also when that stepped back behind the highest reading. A moment that has passed is
+//!    replaced once nothing is due. When sweeping fails, the worker waits as after any failure.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -95,9 +96,16 @@ impl NextDue {
     }
 }
 
+/// The shortest sleep of the sweeper: what is due within it goes in one commit. An entry is swept so
+/// late at most, when nothing else holds the sweeper up.
+const SWEEP_PAUSE: Duration = Duration::from_millis(5);
+
+const _: () = assert!(SWEEP_PAUSE.as_millis() < IDLE_PATIENCE.as_millis());
+
 /// How long the sweeper sleeps when the wall clock reads `wall_ms`.
 fn patience(next_due_ms: u64, wall_ms: u64) -> Duration {
-    Duration::from_millis(next_due_ms.saturating_sub(wall_ms)).min(IDLE_PATIENCE)
+    let until_due = Duration::from_millis(next_due_ms.saturating_sub(wall_ms));
+    until_due.clamp(SWEEP_PAUSE, IDLE_PATIENCE)
 }
 
 /// Entries of the expiry index that are due.

@@ -72,8 +72,8 @@ fn the_watermark_does_not_go_back_with_the_clock() {
 fn the_sweeper_sleeps_until_the_next_entry_is_due_but_not_for_long() {
     let ms = Duration::from_millis;
     assert_eq!(patience(1_007, 1_000), ms(7));
-    assert_eq!(patience(1_000, 1_000), ms(0));
-    assert_eq!(patience(NextDue::UNKNOWN, 1_000), ms(0));
+    assert_eq!(patience(1_001, 1_000), SWEEP_PAUSE);
+    assert_eq!(patience(NextDue::UNKNOWN, 1_000), SWEEP_PAUSE);
     assert_eq!(patience(9_000, 1_000), IDLE_PATIENCE);
     assert_eq!(patience(NextDue::NEVER, 1_000), IDLE_PATIENCE);
 }
@@ -121,9 +121,9 @@ fn the_sweeper_waits_by_the_wall_clock_when_that_stepped_back() {
     let disk = SimDisk::new(1, Rules::none());
     let clock = Arc::new(ManualClock::at(1_000));
     let core = open_with(&disk, &clock);
-    set_until(&core, b'a', 1_005, true);
+    set_until(&core, b'a', 1_050, true);
     core.find_next_due().unwrap();
-    assert_eq!(core.sweep_patience(), Duration::from_millis(5));
+    assert_eq!(core.sweep_patience(), Duration::from_millis(50));
     clock.set_wall_ms(100);
     assert_eq!(core.sweep_patience(), IDLE_PATIENCE);
 }
