@@ -13,7 +13,10 @@ pub(crate) fn number(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
     }
-    let scientific = format!("{:e}", number.abs());
+    let shortest = format!("{:e}", number.abs());
+    let fraction_digits = shortest.find('e').unwrap_or(1).saturating_sub(2);
+    // Of two that are as short and as near, JavaScript takes the even one, as this rounding does.
+    let scientific = format!("{:.fraction_digits$e}", number.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits = mantissa.replace('.', "");
     // The value is 0.digits × 10^point.
@@ -92,6 +95,7 @@ mod tests {
             (1e21, "1e+21"),
             (1.25e300, "1.25e+300"),
             (5e-324, "5e-324"),
+            (207156554053114.625, "207156554053114.62"),
             (9007199254740993.0, "9007199254740992"),
             (f64::NAN, "NaN"),
             (f64::NEG_INFINITY, "-Infinity"),
