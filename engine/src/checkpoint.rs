@@ -47,6 +47,7 @@ impl Core {
         let mut catalog = Catalog::empty(database);
         catalog.accepted.extend(accepted);
         catalog.next_table = next_table;
+        catalog.past = view.levels.past().clone();
         for (level, table) in view.levels.tables() {
             self.link_or_copy(&*target, Name::Table(table.summary().number))?;
             catalog.levels[level].push(table.summary().clone());
@@ -99,7 +100,7 @@ impl Core {
             next_id: &mut next_id,
             begun: Vec::new(),
         };
-        let survivors = surviving_ranges(&ranges, at, |_, _| false);
+        let (survivors, _) = surviving_ranges(&ranges, at, |_, _| false);
         Ok(output.write(merge, at, &mut garbage, survivors)?.pop())
     }
 }

@@ -15,7 +15,7 @@ use crate::compact::garbage::{Garbage, surviving_ranges};
 use crate::compact::output::Output;
 use crate::core::{Core, Writer, lock};
 use crate::error::Error;
-use crate::manifest::Edit;
+use crate::manifest::{Edit, Forgotten};
 use crate::merge::MergeVersions;
 use crate::source::Versions;
 use crate::view::View;
@@ -98,12 +98,19 @@ impl Core {
         if log.durable_stamp() < last && !planted(Planted::FlushedWithoutLogSync) {
             log.sync()?;
         }
-        let outputs = self.write_level0(memtable)?;
+        let (outputs, forgotten) = self.write_level0(memtable)?;
         let segments = log.obsolete(last);
         if planted(Planted::SegmentsDiscardedEarly) {
             log.discard(&segments)?;
         }
-        self.install_flushed(memtable, &outputs, last, &segments).inspect_err(|_| {
+        let edit = Edit {
+            added: outputs.iter().map(|table| (0, table.clone())).collect(),
+            flushed: Some(last),
+            segments_below: segments.last().map(|highest| highest + 1),
+            forgotten,
+            ..Edit::default()
+        };
+        self.install_flushed(memtable, edit).inspect_err(|_| {
             self.state.lock().abandon(outputs.iter().map(|table| table.number));
         })?;
         self.counters.flushed(&outputs);
@@ -114,21 +121,9 @@ impl Core {
         Ok(())
     }
 
-    /// Exchanges `memtable` for the tables that it was written into.
-    fn install_flushed(
-        &self,
-        memtable: &Arc<Memtable>,
-        outputs: &[TableSummary],
-        last: Versionstamp,
-        segments: &[u32],
-    ) -> Result<(), Error> {
+    /// Exchanges `memtable` for the tables that it was written into, by `edit`.
+    fn install_flushed(&self, memtable: &Arc<Memtable>, edit: Edit) -> Result<(), Error> {
         self.env.disk.sync_dir().map_err(|e| Error::io(self.env.disk.label(), "sync", e))?;
-        let edit = Edit {
-            added: outputs.iter().map(|table| (0, table.clone())).collect(),
-            flushed: Some(last),
-            segments_below: segments.last().map(|highest| highest + 1),
-            ..Edit::default()
-        };
         let mut state = self.state.lock();
         let mut frozen = state.view.frozen.clone();
         let oldest = frozen.pop().expect("the memtable that was flushed is still there");
@@ -136,8 +131,12 @@ impl Core {
         self.install(&mut state, edit, frozen)
     }
 
-    /// Writes what is needed of `memtable` into one table, or into none if nothing is.
-    fn write_level0(&self, memtable: &Arc<Memtable>) -> Result<Vec<TableSummary>, Error> {
+    /// Writes what is needed of `memtable` into one table, or into none if nothing is. Gives the
+    /// deletions that were dropped for good, too.
+    fn write_level0(
+        &self,
+        memtable: &Arc<Memtable>,
+    ) -> Result<(Vec<TableSummary>, Forgotten), Error> {
         let (database, levels) = {
             let state = self.state.lock();
             (state.catalog.database, Arc::clone(&state.view.levels))
@@ -149,7 +148,7 @@ impl Core {
             let end = std::ops::Bound::Excluded(end);
             !levels.tables().any(|(_, table)| table.summary().overlaps(start, end))
         };
-        let survivors = surviving_ranges(&ranges, floor, nothing_below);
+        let (survivors, mut forgotten) = surviving_ranges(&ranges, floor, nothing_below);
         let mut garbage = Garbage::new(floor, self.expired_before(), &ranges, bottommost);
         let merge = MergeVersions::new(vec![Versions::Memtable(memtable.versions_owned())])?;
         let mut next_id = || TableId { database, number: self.state.lock().take_table_number() };
@@ -162,7 +161,9 @@ impl Core {
         };
         let written = output.write(merge, Versionstamp::MAX, &mut garbage, survivors);
         let begun = output.begun;
-        written.inspect_err(|_| self.state.lock().abandon(begun))
+        let tables = written.inspect_err(|_| self.state.lock().abandon(begun))?;
+        forgotten.merge(&garbage.forgotten());
+        Ok((tables, forgotten))
     }
 }
 

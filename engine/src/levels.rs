@@ -11,6 +11,7 @@ use icecore_disk::Disk;
 use icecore_sstable::{Table, TableEnv, TableSummary};
 
 use crate::error::Error;
+use crate::manifest::Past;
 use crate::manifest::catalog::{Catalog, LEVELS};
 
 /// What is needed to open a table.
@@ -70,6 +71,8 @@ impl TableHandle {
 pub(crate) struct Levels {
     levels: [Vec<Arc<TableHandle>>; LEVELS],
     bytes: [u64; LEVELS],
+    /// What these tables no longer know.
+    past: Past,
 }
 
 impl Levels {
@@ -77,7 +80,7 @@ impl Levels {
     pub(crate) fn from_catalog(catalog: &Catalog, previous: &Levels) -> Levels {
         let known: std::collections::BTreeMap<u64, &Arc<TableHandle>> =
             previous.tables().map(|(_, t)| (t.summary.number, t)).collect();
-        let mut levels = Levels::default();
+        let mut levels = Levels { past: catalog.past.clone(), ..Levels::default() };
         for (level, summary) in catalog.tables() {
             let handle = known
                 .get(&summary.number)
@@ -101,6 +104,11 @@ impl Levels {
     /// The size of each level.
     pub(crate) fn bytes(&self) -> &[u64; LEVELS] {
         &self.bytes
+    }
+
+    /// What these tables no longer know.
+    pub(crate) fn past(&self) -> &Past {
+        &self.past
     }
 
     /// The tables of one level.

@@ -3,13 +3,14 @@
 //! The write path can be walked from [`Engine::commit`] down: [`batch`] (what a caller asks for),
 //! `commit` (checks, effects, stamp), `resolve` (mutations become effects), then the log and the
 //! memtable. The read path starts at [`Engine::get`]: `epoch` (pinning a view), `view` (the sources
-//! by age), `levels` (tables). Scans go through `scan`, `merge` and `source`. Whoever wants to hear
-//! of commits uses [`observe`].
+//! by age), `levels` (tables). Scans go through `scan`, `merge` and `source`; [`changes`] since a
+//! stamp, too. Whoever wants to hear of commits uses [`observe`].
 //!
 //! What keeps the store in shape: `flush`, `compact`, `expiry`, `worker` (threads), `stall`
 //! (pacing writers). What makes it survive: `manifest` (which files count), `open` (recovery).
 
 pub mod batch;
+pub mod changes;
 pub mod check;
 pub mod commit;
 pub mod engine;
@@ -42,6 +43,7 @@ mod sync;
 mod view;
 
 pub use batch::{Batch, Check, Current, Mutation, Outcome, UpdateFn, Updated};
+pub use changes::{ChangedItem, Changes, DeletedRange};
 pub use check::CheckReport;
 pub use commit::CommitFuture;
 pub use core::Environment;

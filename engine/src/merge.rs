@@ -2,7 +2,7 @@
 //!
 //! A [`Source`] gives one entry per key: the newest at or below the stamp of the read, tombstones
 //! included. [`Merge`] gives, for each key, the entry with the highest stamp among its sources,
-//! unless it is a deletion or hidden. [`MergeVersions`] gives everything, for flush and compaction.
+//! unless it is hidden. [`MergeVersions`] gives everything, for flush and compaction.
 //!
 //! Invariants of a [`Merge`] that looks forward (mirrored when it looks backward):
 //!
@@ -50,20 +50,31 @@ pub(crate) trait Source {
     fn value_bytes(&self) -> Result<Bytes, Self::Error>;
 }
 
-/// Whether a reader at `at` and `now` must not see `entry`: a range tombstone of one of `ranges`
-/// deleted it later, or it has expired. Within a commit, points win over ranges.
+/// Whether a reader at `at` and `now` must not see `entry`: it is a deletion, a range tombstone of
+/// one of `ranges` deleted it later, or it has expired.
 pub(crate) fn hides<'r>(
     entry: &Entry<'_>,
     ranges: impl IntoIterator<Item = &'r RangeSet>,
     at: Versionstamp,
     now: Option<Timestamp>,
 ) -> bool {
-    let expired = match entry.change {
+    let is_gone = match entry.change {
         Change::Put { expires_at: Some(moment), .. } => now.is_some_and(|now| moment <= now),
-        _ => false,
+        Change::Put { expires_at: None, .. } => false,
+        Change::Delete => true,
     };
+    is_gone || is_covered(entry, ranges, at)
+}
+
+/// Whether a range tombstone at or below `at` of one of `ranges` deleted `entry` later. Within a
+/// commit, points win over ranges.
+pub(crate) fn is_covered<'r>(
+    entry: &Entry<'_>,
+    ranges: impl IntoIterator<Item = &'r RangeSet>,
+    at: Versionstamp,
+) -> bool {
     let deleted = |set: &RangeSet| set.covering(entry.key, at).is_some_and(|s| s > entry.stamp);
-    expired || ranges.into_iter().any(deleted)
+    ranges.into_iter().any(deleted)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +83,7 @@ enum Direction {
     Backward,
 }
 
-/// The newest entries of all sources that are neither deleted nor hidden.
+/// The newest entries of all sources that are not hidden.
 ///
 /// Before the first seek it stands before its first entry.
 #[derive(Debug)]
@@ -88,7 +99,7 @@ pub(crate) struct Merge<S, H> {
 
 impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
     /// Merges `sources`, which stand at no entry yet. `hidden` says of the newest entry of a key
-    /// whether the reader must not see it, as [`hides`] does; deletions are hidden anyway.
+    /// whether the reader must not see it, as [`hides`] does.
     pub(crate) fn new(sources: Vec<S>, hidden: H) -> Merge<S, H> {
         let order = Vec::with_capacity(sources.len());
         let direction = Direction::Backward;
@@ -96,7 +107,7 @@ impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
     }
 
     /// Looks for visible entries in `[start, end)` only. Outside, the merge may stand at an entry
-    /// that is hidden, or at a deletion: the caller compares the key with the bounds.
+    /// that is hidden: the caller compares the key with the bounds.
     pub(crate) fn within(mut self, start: &[u8], end: &[u8]) -> Merge<S, H> {
         self.bounds = Some((start.to_vec(), end.to_vec()));
         self
@@ -134,7 +145,7 @@ impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
         })
     }
 
-    /// The entry that the merge stands at: never a deletion, unless it is outside of the bounds.
+    /// The entry that the merge stands at: never a hidden one, unless it is outside of the bounds.
     #[inline]
     pub(crate) fn entry(&self) -> Option<Entry<'_>> {
         self.sources[*self.order.first()?].entry()
@@ -183,8 +194,7 @@ impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
     /// Leaves keys whose newest entry the reader must not see.
     fn skip_hidden(&mut self) -> Result<(), S::Error> {
         while let Some(entry) = self.entry() {
-            let shown = entry.change != Change::Delete && !(self.hidden)(&entry);
-            if shown || self.is_outside(entry.key) {
+            if !(self.hidden)(&entry) || self.is_outside(entry.key) {
                 break;
             }
             self.step()?;

@@ -19,7 +19,9 @@
 //! not enough, the store is opened for reading, under the exclusive lock.
 //!
 //! The next stamp comes after the persisted ceiling, unless the store was closed cleanly: stamps
-//! that may have been shown before a crash are not used again.
+//! that may have been shown before a crash are not used again. Those of them that were not recovered
+//! are noted as lost, so that nobody who saw one is told of changes since then. The first stamp
+//! that the new life shows comes after them all, even before its first commit.
 
 pub(crate) mod inventory;
 mod replay;
@@ -32,7 +34,7 @@ use icecore_disk::{Disk, Listed, LockError, LockMode, Name, OpenMode};
 use icecore_memtable::{ArenaPool, CHUNK_BYTES_MIN, Memtable};
 use icecore_model::{Planted, Versionstamp, planted};
 use icecore_sstable::{BlockCache, TableEnv, TableSummary};
-use icecore_wal::{Commit, Log, LogEnv};
+use icecore_wal::{Commit, Ending, Log, LogEnv, Recovery};
 
 use self::inventory::{create_empty, may_create, remove_files, take_inventory, unused_files};
 use self::replay::Replayed;
@@ -141,6 +143,16 @@ fn table_access(env: &Environment, options: &Options, catalog: &Catalog) -> Arc<
     })
 }
 
+/// Notes in `catalog` the stamps that may have been seen and were not recovered. Gives the stamp
+/// that the next life begins with.
+fn note_lost(catalog: &mut Catalog, recovery: &Recovery, recovered: Versionstamp) -> Versionstamp {
+    if recovery.ending == Ending::Clean || catalog.ceiling <= recovered {
+        return catalog.ceiling.max(recovered);
+    }
+    catalog.past.note_lost(recovered, catalog.ceiling);
+    catalog.ceiling.next()
+}
+
 /// Writes a file's bytes where they are, and makes them durable: this needs no space. What is read
 /// from here on must survive a power cut, and a sync alone would prove nothing after a sync that
 /// failed. A crash on the way leaves bytes that are the same, or what was there before.
@@ -174,12 +186,14 @@ impl Opening {
     fn read_only(&self) -> Result<Core, Error> {
         let Replayed { recovery, live, full } = self.replay(&mut |_| Ok(true))?;
         let recovered = recovery.last.unwrap_or(self.loaded.catalog.flushed);
+        let mut catalog = self.loaded.catalog.clone();
+        note_lost(&mut catalog, &recovery, recovered);
         let view = View {
             live: Arc::clone(live.memtable()),
             frozen: full,
-            levels: Arc::new(Levels::from_catalog(&self.loaded.catalog, &Levels::default())),
+            levels: Arc::new(Levels::from_catalog(&catalog, &Levels::default())),
         };
-        let state = Arc::new(self.shared_state(self.loaded.catalog.clone(), None, view));
+        let state = Arc::new(self.shared_state(catalog, None, view));
         Ok(self.core(state, None, recovered, None))
     }
 
@@ -239,8 +253,8 @@ impl Opening {
             }
         })?;
         let recovered = recovery.last.unwrap_or(Versionstamp::ZERO).max(catalog.flushed);
-        let ignored = planted(Planted::CeilingIgnored);
-        let last = if ignored { recovered } else { catalog.ceiling.max(recovered) };
+        let last = note_lost(&mut catalog, &recovery, recovered);
+        let last = if planted(Planted::CeilingIgnored) { recovered } else { last };
         let segment = self.next_segment(listed)?;
         let roster = Arc::new(ManifestRoster::default());
         let log_options = self.options.log;

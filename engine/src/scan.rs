@@ -16,8 +16,8 @@ use crate::merge::{Merge, hides};
 use crate::snapshot::Picture;
 use crate::source::{Source, sources};
 
-/// What hides an entry from a scan.
-type Hidden = Box<dyn Fn(&Entry<'_>) -> bool + Send>;
+/// What hides an entry from a walk.
+pub(crate) type Hidden = Box<dyn Fn(&Entry<'_>) -> bool + Send>;
 
 /// The entries of a range of keys at one moment, in key order; from the back in reverse.
 #[derive(Debug)]
@@ -104,8 +104,9 @@ impl Scan {
     fn open(&self) -> Result<End, Error> {
         let picture = Arc::clone(&self.picture);
         let at = picture.at();
+        let within = (&self.start[..], &self.end[..]);
         let (sources, ranges) =
-            sources(&picture.view, at, &self.start, &self.end, &picture.access)?;
+            sources(&picture.view, at, Versionstamp::ZERO, within, &picture.access)?;
         let hidden = move |entry: &Entry<'_>| hidden(&picture, &ranges, entry);
         let hidden: Hidden = Box::new(hidden);
         Ok(End { merge: Merge::new(sources, hidden).within(&self.start, &self.end) })

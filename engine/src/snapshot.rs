@@ -58,6 +58,10 @@ impl Snapshot {
         Snapshot { shared }
     }
 
+    pub(crate) fn picture(&self) -> &Arc<Picture> {
+        &self.shared
+    }
+
     /// The stamp of the newest commit in the picture.
     pub fn at(&self) -> Versionstamp {
         self.shared.at()

@@ -20,25 +20,28 @@ pub(crate) enum Source {
     Run(RunCursor),
 }
 
-/// The sources of `view` for keys in `[start, end)`, newest first, and the range tombstones that
-/// may concern them.
+/// The sources of `view` that may hold versions above `since` of keys in `[start, end)`, newest
+/// first, and the range tombstones that may concern these versions.
 pub(crate) fn sources(
     view: &View,
     at: Versionstamp,
-    start: &[u8],
-    end: &[u8],
+    since: Versionstamp,
+    (start, end): (&[u8], &[u8]),
     access: &Arc<TableAccess>,
 ) -> Result<(Vec<Source>, Vec<Arc<RangeSet>>), Error> {
     let mut sources = Vec::new();
     let mut ranges = Vec::new();
-    for memtable in std::iter::once(&view.live).chain(&view.frozen) {
+    let is_newer = |memtable: &&Arc<Memtable>| memtable.last_stamp() > Some(since);
+    for memtable in std::iter::once(&view.live).chain(&view.frozen).filter(is_newer) {
         sources.push(Source::Memtable(memtable.cursor_owned(at)));
         if memtable.has_ranges() {
             ranges.push(memtable.ranges());
         }
     }
-    let concerned =
-        |table: &&Arc<TableHandle>| table.summary().overlaps(start, std::ops::Bound::Excluded(end));
+    let concerned = |table: &&Arc<TableHandle>| {
+        let summary = table.summary();
+        summary.max_stamp > since && summary.overlaps(start, std::ops::Bound::Excluded(end))
+    };
     for table in view.levels.zero().iter().filter(concerned) {
         sources.push(Source::Table(table.table(access)?.cursor(at)));
     }

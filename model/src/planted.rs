@@ -61,6 +61,8 @@ bugs! {
     FailureToldEarly,
     /// What the log holds in memory only counts as flushed: its sync is left out.
     FlushedWithoutLogSync,
+    /// Which deletions were dropped for good is not written into the manifest.
+    ForgottenUnwritten,
 }
 
 #[cfg(feature = "planted")]

@@ -13,6 +13,10 @@
 //! 6. A range tombstone at or below the floor is dropped when nothing below overlaps it, or when
 //!    another one, newer but also at or below the floor, covers the same keys.
 //!
+//! What a drop by rule 4 or, for want of anything below, by rule 6 makes the store forget is noted:
+//! then it cannot tell any more that something was deleted. The other drops leave something newer
+//! behind, which tells as much.
+//!
 //! What is "below": everything older than the inputs, in sources that are not among the inputs.
 //! All versions of a key that lie in the inputs come by in one pass.
 
@@ -21,6 +25,8 @@ use std::collections::BTreeMap;
 use icecore_model::{
     Change, Entry, Planted, RangeSet, RangeTombstone, Timestamp, Versionstamp, planted,
 };
+
+use crate::manifest::Forgotten;
 
 /// What becomes of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +64,7 @@ pub(crate) struct Garbage<'a, B> {
     key: Vec<u8>,
     /// The newest version of `key` at or below the floor has come by.
     settled: bool,
+    forgotten: Forgotten,
 }
 
 impl<'a, B: Fn(&[u8]) -> bool> Garbage<'a, B> {
@@ -71,7 +78,8 @@ impl<'a, B: Fn(&[u8]) -> bool> Garbage<'a, B> {
     ) -> Garbage<'a, B> {
         let expired = expired.filter(|expired| expired.stamp <= floor);
         // No key is empty, so the first entry begins a key.
-        Garbage { floor, expired, ranges, bottommost, key: Vec::new(), settled: false }
+        let (key, forgotten) = (Vec::new(), Forgotten::default());
+        Garbage { floor, expired, ranges, bottommost, key, settled: false, forgotten }
     }
 
     /// What becomes of the next entry, in the order of entries: keys ascending, stamps descending.
@@ -93,10 +101,18 @@ impl<'a, B: Fn(&[u8]) -> bool> Garbage<'a, B> {
                 Verdict::Keep
             }
             _ if planted(Planted::TombstoneDroppedEarly) => Verdict::Drop,
-            _ if (self.bottommost)(entry.key) => Verdict::Drop,
+            _ if (self.bottommost)(entry.key) => {
+                self.forgotten.note(entry.key[0], entry.stamp);
+                Verdict::Drop
+            }
             Change::Put { .. } => Verdict::KeepAsTombstone,
             Change::Delete => Verdict::Keep,
         }
+    }
+
+    /// The deletions, and the expired values, that were dropped for good.
+    pub(crate) fn forgotten(self) -> Forgotten {
+        self.forgotten
     }
 
     fn covered(&self, entry: &Entry<'_>) -> bool {
@@ -111,14 +127,15 @@ impl<'a, B: Fn(&[u8]) -> bool> Garbage<'a, B> {
     }
 }
 
-/// The range tombstones that stay. `nothing_below` says of `[start, end)` that nothing below
-/// overlaps it.
+/// The range tombstones that stay, and what was dropped for good of the others. `nothing_below`
+/// says of `[start, end)` that nothing below overlaps it.
 pub(crate) fn surviving_ranges(
     ranges: &RangeSet,
     floor: Versionstamp,
     nothing_below: impl Fn(&[u8], &[u8]) -> bool,
-) -> Vec<RangeTombstone> {
+) -> (Vec<RangeTombstone>, Forgotten) {
     let mut survivors: Vec<RangeTombstone> = Vec::new();
+    let mut forgotten = Forgotten::default();
     // The last survivor of each stamp. A tombstone comes as several fragments, cut where another
     // one begins or ends: they are joined again, lest each compaction leave more of them.
     let mut last: BTreeMap<Versionstamp, usize> = BTreeMap::new();
@@ -126,8 +143,11 @@ pub(crate) fn surviving_ranges(
     let mut settled: Option<&[u8]> = None;
     for (start, end, stamp) in ranges.iter() {
         if stamp <= floor {
-            let dropped = planted(Planted::RangeTombstoneDroppedEarly);
-            if dropped || settled == Some(start) || nothing_below(start, end) {
+            if planted(Planted::RangeTombstoneDroppedEarly) || settled == Some(start) {
+                continue;
+            }
+            if nothing_below(start, end) {
+                forgotten.note_range(start, end, stamp);
                 continue;
             }
             settled = Some(start);
@@ -140,7 +160,7 @@ pub(crate) fn surviving_ranges(
             }
         }
     }
-    survivors
+    (survivors, forgotten)
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ fn finish(mut writer: TableWriter<'_>, ranges: &[RangeTombstone]) -> Result<Tabl
 }
 
 /// Writes all of `memtable`, which nobody reads at older stamps, into one table; into none if it
-/// is empty. What lies below is not known, so tombstones stay.
+/// is empty. What lies below is not known, so tombstones stay, and nothing is forgotten.
 pub(crate) fn rewrite_memtable(
     disk: &dyn Disk,
     options: &TableOptions,
@@ -110,6 +110,6 @@ pub(crate) fn rewrite_memtable(
     let ranges = memtable.ranges();
     let merge = MergeVersions::new(vec![Versions::Memtable(memtable.versions_owned())])?;
     let mut garbage = Garbage::new(last, None, &ranges, |_: &[u8]| false);
-    let survivors = surviving_ranges(&ranges, last, |_, _| false);
+    let (survivors, _) = surviving_ranges(&ranges, last, |_, _| false);
     Ok(output.write(merge, last, &mut garbage, survivors)?.pop())
 }

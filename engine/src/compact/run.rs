@@ -16,7 +16,7 @@ use super::pick::{Horizon, Job, Kind, Shape, TableMeta, pick};
 use crate::core::{Core, lock};
 use crate::error::Error;
 use crate::levels::TableHandle;
-use crate::manifest::Edit;
+use crate::manifest::{Edit, Forgotten};
 use crate::merge::MergeVersions;
 use crate::source::Versions;
 use crate::view::View;
@@ -96,16 +96,18 @@ impl Core {
         };
         let written = self.write_merged(view, job, horizon, &mut output);
         let begun = output.begun;
-        let merged = written.and_then(|tables| self.install_merged(view, job, tables));
+        let merged = written
+            .and_then(|(tables, forgotten)| self.install_merged(view, job, tables, forgotten));
         merged.inspect_err(|_| self.state.lock().abandon(begun))
     }
 
-    /// Exchanges the inputs of `job` for `tables`.
+    /// Exchanges the inputs of `job` for `tables`, which lack the deletions in `forgotten`.
     fn install_merged(
         &self,
         view: &View,
         job: &Job,
         tables: Vec<TableSummary>,
+        forgotten: Forgotten,
     ) -> Result<(), Error> {
         self.env.disk.sync_dir().map_err(|e| Error::io(self.env.disk.label(), "sync", e))?;
         let read = inputs(view, job).map(|(_, table)| table.summary().bytes).sum();
@@ -116,7 +118,7 @@ impl Core {
             retired.iter().for_each(|table| drop(self.env.disk.remove(name(table))));
         }
         let added = tables.into_iter().map(|table| (job.output_level, table)).collect();
-        let edit = Edit { added, removed: job.inputs.clone(), ..Edit::default() };
+        let edit = Edit { added, removed: job.inputs.clone(), forgotten, ..Edit::default() };
         let mut state = self.state.lock();
         let frozen = state.view.frozen.clone();
         self.install(&mut state, edit, frozen)?;
@@ -132,7 +134,7 @@ impl Core {
         job: &Job,
         horizon: &Horizon,
         output: &mut Output<'_>,
-    ) -> Result<Vec<TableSummary>, Error> {
+    ) -> Result<(Vec<TableSummary>, Forgotten), Error> {
         let (sources, ranges) = self.open_inputs(view, job)?;
         let below = below(view, job);
         let bottommost = |key: &[u8]| !below.iter().any(|table| table.covers(key));
@@ -140,10 +142,12 @@ impl Core {
             let end = std::ops::Bound::Excluded(end);
             !below.iter().any(|table| table.summary().overlaps(start, end))
         };
-        let survivors = surviving_ranges(&ranges, horizon.floor, nothing_below);
+        let (survivors, mut forgotten) = surviving_ranges(&ranges, horizon.floor, nothing_below);
         let mut garbage = Garbage::new(horizon.floor, horizon.expired, &ranges, bottommost);
         let merge = MergeVersions::new(sources)?;
-        output.write(merge, Versionstamp::MAX, &mut garbage, survivors)
+        let tables = output.write(merge, Versionstamp::MAX, &mut garbage, survivors)?;
+        forgotten.merge(&garbage.forgotten());
+        Ok((tables, forgotten))
     }
 
     /// The versions of the inputs, and all their range tombstones.

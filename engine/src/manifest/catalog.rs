@@ -7,6 +7,8 @@ use icecore_disk::name::NUMBER_MAX;
 use icecore_model::{DatabaseId, Versionstamp};
 use icecore_sstable::TableSummary;
 
+use super::past::{Forgotten, Past};
+
 /// Level 0 and the levels below it. Ten times larger each, six levels below 64 MiB hold 70 PiB.
 pub(crate) const LEVELS: usize = 7;
 
@@ -29,6 +31,8 @@ pub(crate) struct Catalog {
     pub(crate) next_table: u64,
     /// The tables by level: level 0 newest first, the others by key.
     pub(crate) levels: [Vec<TableSummary>; LEVELS],
+    /// What the tables no longer know.
+    pub(crate) past: Past,
 }
 
 /// One change of the catalog.
@@ -50,6 +54,8 @@ pub(crate) struct Edit {
     pub(crate) next_table: Option<u64>,
     /// The log has been closed, and nothing is going to follow in it.
     pub(crate) closed: bool,
+    /// Deletions that the tables no longer hold.
+    pub(crate) forgotten: Forgotten,
 }
 
 impl Catalog {
@@ -64,6 +70,7 @@ impl Catalog {
             closed: false,
             next_table: 1,
             levels: Default::default(),
+            past: Past::default(),
         }
     }
 
@@ -98,6 +105,7 @@ impl Catalog {
             self.next_table = next;
         }
         self.closed |= edit.closed;
+        self.past.forgotten.merge(&edit.forgotten);
         self.validate()
     }
 
@@ -139,7 +147,7 @@ impl Catalog {
         if !self.accepted.contains(&self.database) {
             return Err("the store does not accept its own tables");
         }
-        Ok(())
+        self.past.validate()
     }
 
     /// The levels with their tables.

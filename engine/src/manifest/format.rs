@@ -13,11 +13,14 @@
 //! frame     := as in the model; kind 1 (snapshot) first, then kind 2 (edit) only.
 //!              Its durable position says how far this file was durable when it was written.
 //! snapshot  := database id (16) count id* flushed ceiling closed next_table count segment*
-//!              count table*             closed is one byte, 0 or 1
+//!              count table* count forgotten* count gap*
+//!                                       closed is one byte, 0 or 1
 //! edit      := field*
 //! field     := 01 table | 02 level number | 03 flushed | 04 ceiling | 05 segment | 06 segment
-//!            | 07 next_table | 08
+//!            | 07 next_table | 08 | 09 forgotten
 //! table     := level length (varint) summary
+//! forgotten := keyspace (1) stamp       keyspaces ascend in a snapshot
+//! gap       := after last
 //! ```
 //! Numbers in snapshots and edits are varints. A summary has its home in the table crate.
 //!
@@ -38,10 +41,11 @@
 
 use icecore_model::frame::Salt;
 use icecore_model::read::put_varint;
-use icecore_model::{DatabaseId, Malformed, Reader, Versionstamp};
+use icecore_model::{DatabaseId, Malformed, Planted, Reader, Versionstamp, planted};
 use icecore_sstable::TableSummary;
 
 use super::catalog::{Catalog, Edit, LEVELS};
+use super::past::{Forgotten, GAPS_MAX, Gap, Past};
 
 pub(crate) const HEADER_BYTES: usize = 52;
 pub(crate) const CURRENT_BYTES: usize = 44;
@@ -53,6 +57,8 @@ const CURRENT_MAGIC: &[u8; 8] = b"ICECURR1";
 const VERSION: u32 = 1;
 /// The fewest bytes of a listed table, so that a count can be compared with what is left.
 const TABLE_BYTES_MIN: usize = 2;
+/// A keyspace is one byte.
+const SPACES_MAX: usize = 256;
 
 /// The header of a manifest file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -169,6 +175,7 @@ impl Catalog {
         for (level, table) in self.tables() {
             put_table(&mut out, level, table);
         }
+        put_past(&mut out, &self.past);
         out
     }
 
@@ -195,6 +202,7 @@ impl Catalog {
             let (level, table) = read_table(&mut reader)?;
             catalog.levels[level].push(table);
         }
+        catalog.past = read_past(&mut reader)?;
         reader.finish("the end of a snapshot")?;
         catalog.validate().map_err(|what| Malformed { what, offset: 0 })?;
         Ok(catalog)
@@ -209,6 +217,7 @@ const SEGMENT_ADDED: u8 = 5;
 const SEGMENTS_BELOW: u8 = 6;
 const NEXT_TABLE: u8 = 7;
 const CLOSED: u8 = 8;
+const FORGOTTEN: u8 = 9;
 
 impl Edit {
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -236,6 +245,10 @@ impl Edit {
         if self.closed {
             out.push(CLOSED);
         }
+        for (space, stamp) in written(&self.forgotten) {
+            out.push(FORGOTTEN);
+            put_forgotten(&mut out, space, stamp);
+        }
         out
     }
 
@@ -256,6 +269,10 @@ impl Edit {
                 SEGMENTS_BELOW => edit.segments_below = Some(read_segment(&mut reader)?),
                 NEXT_TABLE => edit.next_table = Some(reader.varint("a table number")?),
                 CLOSED => edit.closed = true,
+                FORGOTTEN => {
+                    let (space, stamp) = read_forgotten(&mut reader)?;
+                    edit.forgotten.note(space, stamp);
+                }
                 _ => return Err(unknown),
             }
         }
@@ -278,6 +295,52 @@ fn read_table(reader: &mut Reader<'_>) -> Result<(usize, TableSummary), Malforme
     let table = TableSummary::decode(&mut summary)?;
     summary.finish("the end of a table's summary")?;
     Ok((level, table))
+}
+
+/// What of `forgotten` goes into a manifest: all of it.
+fn written(forgotten: &Forgotten) -> impl ExactSizeIterator<Item = (u8, Versionstamp)> {
+    let left_out = if planted(Planted::ForgottenUnwritten) { usize::MAX } else { 0 };
+    forgotten.iter().skip(left_out)
+}
+
+fn put_past(out: &mut Vec<u8>, past: &Past) {
+    let forgotten = written(&past.forgotten);
+    put_varint(out, forgotten.len() as u64);
+    for (space, stamp) in forgotten {
+        put_forgotten(out, space, stamp);
+    }
+    put_varint(out, past.gaps.len() as u64);
+    for gap in &past.gaps {
+        put_varint(out, gap.after.get());
+        put_varint(out, gap.last.get());
+    }
+}
+
+fn read_past(reader: &mut Reader<'_>) -> Result<Past, Malformed> {
+    let mut past = Past::default();
+    let mut above = None;
+    for _ in 0..reader.length(SPACES_MAX, "a count of keyspaces")? {
+        let disorder = reader.malformed("a keyspace in ascending order");
+        let (space, stamp) = read_forgotten(reader)?;
+        if above.replace(space).is_some_and(|before| before >= space) {
+            return Err(disorder);
+        }
+        past.forgotten.note(space, stamp);
+    }
+    for _ in 0..reader.length(GAPS_MAX, "a count of gaps")? {
+        let after = Versionstamp::new(reader.varint("a stamp")?);
+        past.gaps.push(Gap { after, last: Versionstamp::new(reader.varint("a stamp")?) });
+    }
+    Ok(past)
+}
+
+fn put_forgotten(out: &mut Vec<u8>, space: u8, stamp: Versionstamp) {
+    out.push(space);
+    put_varint(out, stamp.get());
+}
+
+fn read_forgotten(reader: &mut Reader<'_>) -> Result<(u8, Versionstamp), Malformed> {
+    Ok((reader.u8("a keyspace")?, Versionstamp::new(reader.varint("a stamp")?)))
 }
 
 fn read_segment(reader: &mut Reader<'_>) -> Result<u32, Malformed> {

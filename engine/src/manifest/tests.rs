@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::catalog::{Catalog, Edit, LEVELS};
 use super::format::{self, BadHeader, CURRENT_BYTES, HEADER_BYTES, Header};
+use super::past::{Forgotten, Past};
 
 const DATABASE: DatabaseId = DatabaseId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
 
@@ -176,7 +177,9 @@ fn an_edit_has_these_bytes() {
          05 04                             | segment 4 is in use
          06 03                             | segments below 3 are not
          07 ad 02                          | the next table gets number 301
-         08                                | the log was closed",
+         08                                | the log was closed
+         09 10 ac 02                       | keyspace 16 forgot a deletion by commit 300
+         09 20 05                          | keyspace 32 one by commit 5",
     );
     let edit = Edit {
         flushed: Some(Versionstamp::new(5)),
@@ -185,10 +188,71 @@ fn an_edit_has_these_bytes() {
         segments_below: Some(3),
         next_table: Some(301),
         closed: true,
+        forgotten: forgotten(&[(0x10, 300), (0x20, 5)]),
         ..removes(1, 300)
     };
     assert_eq!(edit.encode(), bytes);
     assert_eq!(Edit::decode(&bytes), Ok(edit));
+}
+
+fn forgotten(spaces: &[(u8, u64)]) -> Forgotten {
+    let mut forgotten = Forgotten::default();
+    spaces.iter().for_each(|(space, stamp)| forgotten.note(*space, Versionstamp::new(*stamp)));
+    forgotten
+}
+
+#[test]
+fn a_snapshot_has_these_bytes() {
+    let bytes = golden(
+        "00 01 02 03 04 05 06 07           | database id
+         08 09 0a 0b 0c 0d 0e 0f
+         01                                | the one id that its tables may have
+         00 01 02 03 04 05 06 07
+         08 09 0a 0b 0c 0d 0e 0f
+         05                                | flushed through 5
+         80 01                             | ceiling 128
+         00                                | not closed
+         01                                | the next table gets number 1
+         01 04                             | one segment: 4
+         00                                | no tables
+         02                                | two keyspaces have forgotten deletions
+         10 03                             | keyspace 16, by commit 3
+         20 05                             | keyspace 32, by commit 5
+         01                                | one gap
+         05 80 01                          | after 5, through 128",
+    );
+    let mut catalog = after(&[Edit {
+        flushed: Some(Versionstamp::new(5)),
+        ceiling: Some(Versionstamp::new(128)),
+        segment_added: Some(4),
+        forgotten: forgotten(&[(0x10, 3), (0x20, 5)]),
+        ..Edit::default()
+    }]);
+    catalog.past.note_lost(Versionstamp::new(5), Versionstamp::new(128));
+    assert_eq!(catalog.encode(), bytes);
+    assert_eq!(Catalog::decode(&bytes), Ok(catalog));
+}
+
+#[test]
+fn keyspaces_that_descend_and_gaps_that_overlap_are_refused() {
+    let with_past = |past: &[u8]| {
+        let mut bytes = after(&[]).encode();
+        bytes.truncate(bytes.len() - 2);
+        bytes.extend_from_slice(past);
+        Catalog::decode(&bytes).map_err(|malformed| malformed.what)
+    };
+    assert!(with_past(&[0, 0]).is_ok());
+    assert_eq!(with_past(&[2, 7, 1, 7, 1, 0]), Err("a keyspace in ascending order"));
+    assert_eq!(with_past(&[0, 2, 1, 3, 2, 5]), Err("two gaps overlap"));
+    assert_eq!(with_past(&[0, 1, 3, 3]), Err("a gap has no stamps, or is one too many"));
+    assert_eq!(with_past(&[0, 17]), Err("a count of gaps"));
+}
+
+#[test]
+fn what_is_forgotten_adds_up_over_edits() {
+    let forgets = |spaces| Edit { forgotten: forgotten(spaces), ..Edit::default() };
+    let catalog = after(&[forgets(&[(1, 5), (2, 3)]), forgets(&[(1, 4), (3, 9)])]);
+    assert_eq!(catalog.past.forgotten, forgotten(&[(1, 5), (2, 3), (3, 9)]));
 }
 
 #[test]
@@ -261,14 +325,29 @@ fn numbered(levels: Vec<(usize, TableSummary)>) -> Vec<(usize, TableSummary)> {
     levels.into_iter().enumerate().map(number).collect()
 }
 
+fn forgets() -> impl Strategy<Value = Forgotten> {
+    let stamp = 0..=Versionstamp::ISSUED_MAX.get();
+    vec((any::<u8>(), stamp), 0..4).prop_map(|spaces| forgotten(&spaces))
+}
+
+fn pasts() -> impl Strategy<Value = Past> {
+    (forgets(), vec((0u64..1000, 0u64..1000), 0..20)).prop_map(|(forgotten, losses)| {
+        let mut past = Past { forgotten, gaps: Vec::new() };
+        for (after, last) in losses {
+            past.note_lost(Versionstamp::new(after), Versionstamp::new(last));
+        }
+        past
+    })
+}
+
 fn catalogs() -> impl Strategy<Value = Catalog> {
     let tables = vec((0..LEVELS, summaries()), 0..12).prop_map(numbered);
     let segments = btree_set(any::<u32>(), 0..5);
     let others = vec(any::<[u8; 16]>(), 0..3);
     let stamps = || 0..=Versionstamp::ISSUED_MAX.get();
     let numbers = (stamps(), stamps(), 13..=NUMBER_MAX);
-    (tables, segments, others, numbers, any::<bool>()).prop_map(
-        |(tables, segments, others, (flushed, ceiling, next_table), closed)| {
+    (tables, segments, others, numbers, any::<bool>(), pasts()).prop_map(
+        |(tables, segments, others, (flushed, ceiling, next_table), closed, past)| {
             let mut catalog = Catalog::empty(DATABASE);
             catalog.accepted.extend(others.into_iter().map(DatabaseId));
             catalog.flushed = Versionstamp::new(flushed);
@@ -276,6 +355,7 @@ fn catalogs() -> impl Strategy<Value = Catalog> {
             catalog.segments = segments.into_iter().collect();
             catalog.next_table = next_table;
             catalog.closed = closed;
+            catalog.past = past;
             for (level, table) in tables {
                 catalog.levels[level].push(table);
             }
@@ -289,7 +369,7 @@ fn edits() -> impl Strategy<Value = Edit> {
     let removed = vec((0..LEVELS, any::<u64>()), 0..4);
     let stamp = || any::<Option<u64>>().prop_map(|stamp| stamp.map(Versionstamp::new));
     let segment = any::<Option<u32>>;
-    let last = (any::<Option<u64>>(), any::<bool>());
+    let last = (any::<Option<u64>>(), any::<bool>(), forgets());
     (added, removed, stamp(), stamp(), segment(), segment(), last).prop_map(
         |(added, removed, flushed, ceiling, segment_added, segments_below, last)| Edit {
             added,
@@ -300,6 +380,7 @@ fn edits() -> impl Strategy<Value = Edit> {
             segments_below,
             next_table: last.0,
             closed: last.1,
+            forgotten: last.2,
         },
     )
 }

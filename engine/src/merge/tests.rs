@@ -283,7 +283,8 @@ fn a_bounded_merge_does_not_walk_over_what_is_hidden_outside() {
     let shown = 100..103;
     let entries = (0..200).map(|key| Owned::new(key, 1, shown.contains(&key).then_some(0)));
     let source = List { moves_left: 6, ..List::new(entries.collect()) };
-    let merge = || Merge::new(vec![source.clone()], |_: &Entry<'_>| false).within(&[100], &[103]);
+    let deleted = |e: &Entry<'_>| e.change == Change::Delete;
+    let merge = || Merge::new(vec![source.clone()], deleted).within(&[100], &[103]);
     let mut forward = merge();
     forward.seek(&[100]).unwrap();
     for key in shown.clone() {

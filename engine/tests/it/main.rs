@@ -4,6 +4,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
 
 mod access;
+mod changes;
 mod checkpoint;
 mod closing;
 mod damage;
@@ -11,8 +12,8 @@ mod expiry;
 mod full_disk;
 mod gate;
 mod io_errors;
-mod million;
 mod memory;
+mod million;
 mod model;
 mod observe;
 mod poison;

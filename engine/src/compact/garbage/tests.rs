@@ -93,6 +93,7 @@ fn range_tombstones_are_joined_again_and_dropped_when_idle_or_outdone() {
         surviving_ranges(&RangeSet::new(list.iter().cloned()), stamp(10), |start, end| {
             below.end <= start[0] || end[0] <= below.start
         })
+        .0
     };
     assert_eq!(kept(&[range(1, 9, 5)], 0..9), [range(1, 9, 5)]);
     assert_eq!(kept(&[range(1, 9, 5)], 9..12), []);
@@ -154,7 +155,8 @@ proptest! {
         }
         let kept = surviving_ranges(&set, stamp(floor), |start, end| {
             !held.iter().any(|key| (start[0]..end[0]).contains(key))
-        });
+        })
+        .0;
         let before: Vec<_> = inputs.iter().chain(&below).copied().collect();
         for at in floor..33 {
             // A reader that sees the watermark's commit has a clock reading at least as late.

@@ -159,7 +159,7 @@ impl Store {
                 }
             })
             .collect();
-        let ranges = surviving_ranges(&set, horizon.floor, |start, end| {
+        let (ranges, _) = surviving_ranges(&set, horizon.floor, |start, end| {
             nothing_below(start, Bound::Excluded(end.to_vec()))
         });
         self.cut(kept, &RangeSet::new(ranges))
