@@ -18,7 +18,7 @@ use icecore_engine::keyspace::DATA;
 use icecore_model::Versionstamp;
 use icecore_model::int::Int;
 use icecore_model::key::{
-    Part, append_versionstamp, decode, encode_bytes, encode_part, encode_string,
+    Part, append_versionstamp, decode, encode_bytes, encode_integer, encode_part, encode_string,
 };
 
 use crate::error::Error;
@@ -232,18 +232,35 @@ into_part! {
     bool: it => Part::Bool(it);
     Int: it => Part::Int(it);
     &Int: it => Part::Int(it.clone());
-    i8: it => Part::Int(Int::from(i64::from(it)));
-    i16: it => Part::Int(Int::from(i64::from(it)));
-    i32: it => Part::Int(Int::from(it));
-    i64: it => Part::Int(Int::from(it));
-    i128: it => Part::Int(Int::from(it));
-    isize: it => Part::Int(Int::from(it as i64));
-    u8: it => Part::Int(Int::from(it));
-    u16: it => Part::Int(Int::from(u64::from(it)));
-    u32: it => Part::Int(Int::from(it));
-    u64: it => Part::Int(Int::from(it));
-    u128: it => Part::Int(Int::from(it));
-    usize: it => Part::Int(Int::from(it as u64));
+}
+
+/// Integers of Rust, all of which fit in 128 bits.
+macro_rules! into_integer {
+    (signed: $($signed:ty)*; unsigned: $($unsigned:ty)*) => {
+        $(impl IntoPart for $signed {
+            fn into_part(self) -> Part {
+                Part::Int(Int::from(self as i128))
+            }
+
+            fn encode_into(self, encoded: &mut Vec<u8>) {
+                encode_integer(self < 0, (self as i128).unsigned_abs(), encoded);
+            }
+        })*
+        $(impl IntoPart for $unsigned {
+            fn into_part(self) -> Part {
+                Part::Int(Int::from(self as u128))
+            }
+
+            fn encode_into(self, encoded: &mut Vec<u8>) {
+                encode_integer(false, self as u128, encoded);
+            }
+        })*
+    };
+}
+
+into_integer! {
+    signed: i8 i16 i32 i64 i128 isize;
+    unsigned: u8 u16 u32 u64 u128 usize
 }
 
 impl IntoPart for &Part {

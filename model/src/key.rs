@@ -75,7 +75,7 @@ pub fn encode_part(part: &Part, out: &mut Vec<u8>) {
     match part {
         Part::Bytes(bytes) => encode_bytes(bytes, out),
         Part::String(text) => encode_string(text, out),
-        Part::Int(int) => put_int(out, int),
+        Part::Int(int) => put_integer(out, int.is_negative(), int.magnitude()),
         Part::Float(number) => {
             out.push(FLOAT);
             out.extend_from_slice(&ordered_bits(*number).to_be_bytes());
@@ -109,6 +109,13 @@ pub fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     put_escaped(out, BYTES, bytes);
 }
 
+/// Appends the encoding of an integer part with this sign and this absolute value. A negative zero
+/// is zero.
+pub fn encode_integer(negative: bool, absolute: u128, out: &mut Vec<u8>) {
+    let zeros = absolute.leading_zeros() as usize / 8;
+    put_integer(out, negative && absolute > 0, &absolute.to_be_bytes()[zeros..]);
+}
+
 /// Reads the first part of a key, and gives the encoding of the others.
 pub fn decode_first(bytes: &[u8]) -> Result<(Part, &[u8]), Malformed> {
     let mut reader = Reader::new(bytes);
@@ -127,14 +134,13 @@ fn put_escaped(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     out.push(0);
 }
 
-fn put_int(out: &mut Vec<u8>, int: &Int) {
-    let magnitude = int.magnitude();
+fn put_integer(out: &mut Vec<u8>, negative: bool, magnitude: &[u8]) {
     let length = u8::try_from(magnitude.len()).expect("a magnitude has at most 255 bytes");
-    let mask = if int.is_negative() { 0xff } else { 0 };
+    let mask = if negative { 0xff } else { 0 };
     if length > SHORT_BYTES_MAX {
-        out.push(if int.is_negative() { INT_NEGATIVE_LONG } else { INT_POSITIVE_LONG });
+        out.push(if negative { INT_NEGATIVE_LONG } else { INT_POSITIVE_LONG });
         out.push(length ^ mask);
-    } else if int.is_negative() {
+    } else if negative {
         out.push(INT_ZERO - length);
     } else {
         out.push(INT_ZERO + length);

@@ -70,6 +70,9 @@ fn whatever_may_be_a_part_is_encoded_as_its_part() {
     check(bytes, r#"[u8"00ff"]"#);
     check(b"\x00\xff", r#"[u8"00ff"]"#);
     check(7u8, "[7n]");
+    check(0, "[0n]");
+    check(-256i16, "[-256n]");
+    check(u128::MAX, "[340282366920938463463374607431768211455n]");
     check(i128::MIN, "[-170141183460469231731687303715884105728n]");
     check(&Int::from(7), "[7n]");
     check(0.5f32, "[0.5]");

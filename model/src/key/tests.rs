@@ -191,6 +191,15 @@ proptest! {
     }
 
     #[test]
+    fn an_integer_of_rust_is_encoded_as_its_part(number: i128, shift in 0..128u32) {
+        for number in [number >> shift, 0, i128::MIN, i128::MAX, -(1 << 64), (1 << 64) - 1] {
+            let mut encoded = Vec::new();
+            encode_integer(number < 0, number.unsigned_abs(), &mut encoded);
+            prop_assert_eq!(encoded, encode(&[Part::Int(number.into())]));
+        }
+    }
+
+    #[test]
     fn a_key_sorts_before_its_extensions(a in vec(any_part(), 0..4), more in any_part()) {
         let mut longer = a.clone();
         longer.push(more);
