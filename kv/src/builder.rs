@@ -1,11 +1,7 @@
 //! How a store is opened.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use icecore_disk::clock::SystemClock;
-use icecore_disk::random::SystemRandom;
-use icecore_disk::sim::{Rules, SimDisk};
 use icecore_engine::{Access, Create, Durability, Engine, Environment, Options};
 
 use crate::error::Error;
@@ -117,7 +113,7 @@ impl Builder {
         let options = self.engine_options();
         let engine = match self.place {
             Place::Path(path) => Engine::open_path(path, options)?,
-            Place::Memory => Engine::open(memory(), options)?,
+            Place::Memory => Engine::open_in_memory(options)?,
             Place::Environment(environment) => Engine::open(environment, options)?,
         };
         Ok(Kv::new(engine, self.limits))
@@ -148,12 +144,3 @@ impl Builder {
 
 /// What the engine's keys have in front of the encoded parts.
 const KEYSPACE_BYTES: usize = 1;
-
-/// The world of a store in memory.
-fn memory() -> Environment {
-    Environment {
-        disk: SimDisk::new(0, Rules::none()),
-        clock: Arc::new(SystemClock::new()),
-        random: Arc::new(SystemRandom),
-    }
-}

@@ -47,7 +47,10 @@ pub(crate) fn check(
         check_key(limits, key, 0)?;
     }
     for mutation in mutations {
-        check_mutation(limits, mutation)?;
+        check_mutated_key(limits, mutation)?;
+    }
+    for mutation in mutations {
+        check_value(limits, mutation)?;
     }
     check_whole(limits, checks, mutations)
 }
@@ -57,20 +60,18 @@ fn check_key(limits: &Limits, key: &Key, more: usize) -> Result<(), Error> {
     at_most(Limit::KeyBytes, limits.key_bytes, bytes, || shown(key))
 }
 
-fn check_mutation(limits: &Limits, mutation: &Mutation) -> Result<(), Error> {
+fn check_mutated_key(limits: &Limits, mutation: &Mutation) -> Result<(), Error> {
     // The key as it will be: one that is only short before it is stamped could not be read.
     let stamp = match mutation {
         Mutation::SetVersionstamped { .. } => VERSIONSTAMP_PART_BYTES,
         _ => 0,
     };
-    if let Some(key) = mutation.key() {
-        check_key(limits, key, stamp)?;
-    }
-    if let (Some(key), Some(value)) = (mutation.key(), mutation.value()) {
-        let place = || shown(key);
-        at_most(Limit::ValueBytes, limits.value_bytes, value.byte_len(), place)?;
-    }
-    Ok(())
+    mutation.key().map_or(Ok(()), |key| check_key(limits, key, stamp))
+}
+
+fn check_value(limits: &Limits, mutation: &Mutation) -> Result<(), Error> {
+    let (Some(key), Some(value)) = (mutation.key(), mutation.value()) else { return Ok(()) };
+    at_most(Limit::ValueBytes, limits.value_bytes, value.byte_len(), || shown(key))
 }
 
 fn check_whole(

@@ -2,5 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
 
+mod atomic;
 mod paging;
 mod reads;
+mod world;

@@ -1,0 +1,451 @@
+//! Atomic operations: what they may carry, in which order they take effect, and that nothing of a
+//! failed one remains.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use icecore::{
+    Commit, Entry, ErrorKind, Expiry, Kv, Limit, Limits, Mutation, SumRange, Value, Versionstamp,
+    key, prefix,
+};
+
+use crate::world::World;
+
+fn kv() -> Kv {
+    Kv::in_memory().unwrap()
+}
+
+/// The text of the error that `atomic` ends in.
+fn refused(atomic: icecore::Atomic<'_>) -> String {
+    atomic.commit().unwrap_err().text()
+}
+
+fn stamp(commit: Commit) -> Versionstamp {
+    commit.versionstamp().expect("no check failed")
+}
+
+fn v8(hex: &[u8]) -> Value {
+    Value::V8(hex.to_vec().into())
+}
+
+/// A string of JavaScript.
+fn text(text: &str) -> Value {
+    let length = u8::try_from(text.len()).unwrap();
+    v8(&[&[0xff, 0x0f, b'"', length], text.as_bytes()].concat())
+}
+
+#[test]
+fn all_checks_see_the_state_before_the_operation() {
+    let kv = kv();
+    let first = kv.set(key!["a"], 1).unwrap();
+    let operation = kv
+        .atomic()
+        .check_versionstamp(key!["a"], Some(first))
+        .set(key!["a"], 2)
+        .check_versionstamp(key!["a"], Some(first))
+        .check_absent(key!["b"])
+        .set(key!["b"], 3);
+    assert!(operation.commit().unwrap().versionstamp().is_some());
+}
+
+#[test]
+fn a_failed_operation_names_every_check_that_failed_and_takes_no_versionstamp() {
+    let kv = kv();
+    let first = kv.set(key!["a"], 1).unwrap();
+    let operation = kv
+        .atomic()
+        .check_absent(key!["a"])
+        .check_versionstamp(key!["a"], Some(first))
+        .check_versionstamp(key!["b"], Some(first))
+        .set(key!["a"], 2);
+    assert_eq!(operation.commit().unwrap(), Commit::CheckFailed { indexes: vec![0, 2] });
+    assert_eq!(kv.get(key!["a"]).unwrap().u64().unwrap(), 1);
+    let next = kv.set(key!["c"], 1).unwrap();
+    assert_eq!(next.get(), first.get() + 1);
+}
+
+#[test]
+fn an_operation_without_mutations_and_a_delete_of_nothing_take_a_versionstamp() {
+    let kv = kv();
+    let first = stamp(kv.atomic().commit().unwrap());
+    let second = kv.delete(key!["nothing"]).unwrap();
+    let third = stamp(kv.atomic().check_absent(key!["nothing"]).commit().unwrap());
+    assert!(first < second && second < third);
+    assert_ne!(first.to_string(), "00000000000000000000");
+}
+
+#[test]
+fn mutations_take_effect_in_their_order() {
+    let kv = kv();
+    kv.set(key!["c"], 100).unwrap();
+    kv.set(key!["d"], "kept by nobody").unwrap();
+    let operation = kv
+        .atomic()
+        .set(key!["a"], 1)
+        .delete(key!["a"])
+        .delete(key!["b"])
+        .set(key!["b"], 2)
+        .delete(key!["c"])
+        .sum(key!["c"], 3)
+        .max(key!["c"], 10)
+        .min(key!["c"], 7)
+        .set(key!["d"], 5)
+        .sum(key!["d"], 3);
+    let versionstamp = stamp(operation.commit().unwrap());
+    let entries = kv.get_many([key!["a"], key!["b"], key!["c"], key!["d"]]).unwrap();
+    let numbers = entries.each_ref().map(|entry| entry.u64().ok());
+    assert_eq!(numbers, [None, Some(2), Some(7), Some(8)]);
+    assert!(entries[1..].iter().all(|entry| entry.versionstamp == Some(versionstamp)));
+}
+
+#[test]
+fn nothing_of_an_operation_remains_whose_mutation_fails() {
+    let kv = kv();
+    let first = kv.set(key!["text"], "ada").unwrap();
+    let failing = kv.atomic().set(key!["a"], 1).sum(key!["text"], 1).set(key!["b"], 2);
+    let error = failing.commit().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TypeMismatch);
+    let text = "Failed to perform 'sum' mutation on a non-U64 value in the database";
+    assert_eq!(error.text(), text);
+    assert_eq!(kv.list(prefix![]).count(), 1, "neither a nor b");
+    let next = kv.set(key!["c"], 1).unwrap();
+    assert_eq!(next.get(), first.get() + 1, "no versionstamp");
+}
+
+#[test]
+fn sums_of_u64_wrap_around_and_extremes_keep_one_of_the_two() {
+    let kv = kv();
+    kv.set(key!["n"], u64::MAX).unwrap();
+    stamp(kv.atomic().sum(key!["n"], 3).commit().unwrap());
+    assert_eq!(kv.get(key!["n"]).unwrap().u64().unwrap(), 2);
+    stamp(kv.atomic().min(key!["new"], 9).max(key!["newer"], 9).commit().unwrap());
+    assert_eq!(kv.get(key!["new"]).unwrap().u64().unwrap(), 9);
+    assert_eq!(kv.get(key!["newer"]).unwrap().u64().unwrap(), 9);
+}
+
+#[test]
+fn extremes_take_nothing_but_u64_not_even_on_an_absent_key() {
+    let kv = kv();
+    let operand = Value::number(1.0);
+    let min = Mutation::Min { key: key!["absent"], operand: operand.clone() };
+    let max = Mutation::Max { key: key!["absent"], operand };
+    let on_operand = |name| format!("Failed to perform '{name}' mutation on a non-U64 operand");
+    assert_eq!(refused(kv.atomic().mutate(min)), on_operand("min"));
+    assert_eq!(refused(kv.atomic().mutate(max)), on_operand("max"));
+    kv.set(key!["text"], "x").unwrap();
+    let stored = "Failed to perform 'max' mutation on a non-U64 value in the database";
+    assert_eq!(refused(kv.atomic().max(key!["text"], 1)), stored);
+}
+
+#[test]
+fn javascript_numbers_and_bigints_add_up_each_with_its_kind() {
+    let kv = kv();
+    let add = |operand: Value| {
+        kv.atomic().sum_within(key!["n"], operand, SumRange::default()).commit().map(stamp)
+    };
+    add(v8(&[0xff, 0x10, b'I', 10])).unwrap();
+    add(Value::number(0.5)).unwrap();
+    assert_eq!(kv.get(key!["n"]).unwrap().number().unwrap(), 5.5);
+    let text = add(Value::bigint(1)).unwrap_err().text();
+    assert_eq!(text, "Cannot sum Number with BigInt");
+    kv.set(key!["n"], Value::bigint(u128::MAX)).unwrap();
+    add(Value::bigint(1)).unwrap();
+    let sum = kv.get(key!["n"]).unwrap().value.unwrap().as_bigint().unwrap();
+    assert_eq!(sum.to_string(), "340282366920938463463374607431768211456");
+    assert_eq!(add(Value::number(1.0)).unwrap_err().text(), "Cannot sum BigInt with Number");
+}
+
+#[test]
+fn a_stored_u64_takes_a_bigint_that_is_one_and_no_other_number() {
+    let kv = kv();
+    let add = |operand: Value, range: SumRange| {
+        kv.set(key!["n"], 5).unwrap();
+        let outcome = kv.atomic().sum_within(key!["n"], operand, range).commit();
+        outcome.map(|_| kv.get(key!["n"]).unwrap().u64().unwrap()).map_err(|error| error.text())
+    };
+    assert_eq!(add(Value::bigint(3), SumRange::default()), Ok(8));
+    assert_eq!(add(Value::bigint(u64::MAX), SumRange::default()), Ok(4));
+    let bigint = Err("Cannot sum KvU64 with BigInt".to_owned());
+    assert_eq!(add(Value::bigint(-1), SumRange::default()), bigint);
+    assert_eq!(add(Value::bigint(1u128 << 64), SumRange::default()), bigint);
+    let clamp = SumRange { clamp: true, ..SumRange::default() };
+    assert_eq!(add(Value::bigint(1), clamp), bigint);
+    let number = Err("Cannot sum KvU64 with Number".to_owned());
+    assert_eq!(add(Value::number(1.0), SumRange::default()), number);
+}
+
+#[test]
+fn sums_of_what_is_no_number_say_which_side_is_wrong() {
+    let kv = kv();
+    let sum = |operand: Value, range: SumRange| {
+        refused(kv.atomic().sum_within(key!["n"], operand, range))
+    };
+    let parameters = "Some of the parameters are not valid V8 values";
+    let bound = |bound: Value| SumRange { min: Some(bound), ..SumRange::default() };
+    assert_eq!(sum("bytes".into(), SumRange::default()), parameters);
+    assert_eq!(sum(text("a"), SumRange::default()), parameters);
+    assert_eq!(sum(v8(b"\x00"), SumRange::default()), parameters);
+    assert_eq!(sum(Value::number(1.0), bound(text("a"))), parameters);
+    let differ = "Min/max parameters have different types than the operand";
+    assert_eq!(sum(Value::number(1.0), bound(Value::bigint(0))), differ);
+    for (stored, expected) in [
+        (Value::from("bytes"), "unsupported value type"),
+        (text("a"), "unsupported value type"),
+        (v8(b"\xff"), "invalid v8 value"),
+    ] {
+        kv.set(key!["n"], stored).unwrap();
+        assert_eq!(sum(Value::number(1.0), SumRange::default()), expected);
+    }
+}
+
+#[test]
+fn a_sum_stays_in_its_range_also_on_the_first_write() {
+    let kv = kv();
+    let add = |number: f64, clamp| {
+        let bound = |number| Some(Value::number(number));
+        let range = SumRange { min: bound(-1.0), max: bound(10.0), clamp };
+        kv.atomic().sum_within(key!["n"], Value::number(number), range).commit().map(stamp)
+    };
+    let limit = "The result of a Sum operation would exceed its range limit";
+    assert_eq!(add(11.0, false).unwrap_err().text(), limit);
+    assert!(!kv.get(key!["n"]).unwrap().is_present(), "nothing was written");
+    for (number, clamp, expected) in
+        [(4.0, false, 4.0), (7.0, true, 10.0), (-90.0, true, -1.0), (0.5, false, -0.5)]
+    {
+        add(number, clamp).unwrap();
+        assert_eq!(kv.get(key!["n"]).unwrap().number().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_versionstamped_key_ends_in_the_stamp_of_its_commit() {
+    let kv = kv();
+    let operation = kv
+        .atomic()
+        .set_versionstamped(key!["log"], "first")
+        .set_versionstamped(key!["log"], "last wins")
+        .set_versionstamped(key!["other"], 1);
+    let versionstamp = stamp(operation.commit().unwrap());
+    let entries: Vec<Entry> = kv.list(prefix!["log"]).collect::<Result<_, _>>().unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].key, key!["log", versionstamp.to_string()]);
+    assert_eq!(entries[0].str().unwrap(), "last wins");
+}
+
+#[test]
+fn a_versionstamped_key_that_nobody_could_read_is_refused() {
+    let kv = kv();
+    let prefix_of = |encoded: usize| key!["x".repeat(encoded - 2)];
+    stamp(kv.atomic().set_versionstamped(prefix_of(2048 - 22), 1).commit().unwrap());
+    let longer = kv.atomic().set_versionstamped(prefix_of(2048 - 21), 1);
+    assert_eq!(refused(longer), "Key too large for write (max 2048 bytes)");
+    let key = kv.list(prefix![]).next().unwrap().unwrap().key;
+    assert!(kv.get(&key).unwrap().is_present());
+    kv.delete(&key).unwrap();
+    assert_eq!(kv.list(prefix![]).count(), 0);
+}
+
+#[test]
+fn ranges_are_deleted_in_order_with_the_other_mutations() {
+    let kv = kv();
+    for n in 0..10u64 {
+        kv.set(key!["a", n], n).unwrap();
+    }
+    let operation = kv
+        .atomic()
+        .set(key!["a", 20], 1)
+        .delete_prefix(key!["a"])
+        .set(key!["a", 3], 33)
+        .sum(key!["a", 4], 4)
+        .delete_range(key!["a", 3]..key!["a", 3]);
+    stamp(operation.commit().unwrap());
+    let left: Vec<_> = kv.list(prefix!["a"]).map(|entry| entry.unwrap().u64().unwrap()).collect();
+    assert_eq!(left, [33, 4], "the sum saw an absent key, an empty range changes nothing");
+    let reversed = kv.atomic().delete_range(key!["z"]..key!["a"]);
+    assert_eq!(refused(reversed), "Start key is greater than end key");
+}
+
+#[test]
+fn touching_keeps_the_value_and_changes_its_expiry_and_versionstamp() {
+    let world = World::new(1_000);
+    let kv = world.open();
+    let first = kv.set(key!["a"], "value").unwrap();
+    let expiry = Some(Expiry::In(Duration::from_millis(500)));
+    let touched = kv.atomic().touch(key!["a"], expiry).touch(key!["absent"], expiry);
+    let second = stamp(touched.commit().unwrap());
+    let entry = kv.get(key!["a"]).unwrap();
+    assert!(second > first);
+    assert_eq!(entry.versionstamp, Some(second));
+    assert_eq!(entry.str().unwrap(), "value");
+    assert_eq!(entry.expires_at(), Some(UNIX_EPOCH + Duration::from_millis(1_500)));
+    assert!(!kv.get(key!["absent"]).unwrap().is_present());
+    stamp(kv.atomic().touch(key!["a"], None).commit().unwrap());
+    world.clock.advance_ms(10_000);
+    assert_eq!(kv.get(key!["a"]).unwrap().expires_at(), None);
+    assert!(kv.get(key!["a"]).unwrap().is_present());
+}
+
+#[test]
+fn an_expired_value_is_absent_from_reads_lists_checks_and_sums_alike() {
+    let world = World::new(1_000);
+    let kv = world.open();
+    kv.set_expiring(key!["a"], 5, Duration::from_millis(100)).unwrap();
+    world.clock.advance_ms(99);
+    assert_eq!(kv.get(key!["a"]).unwrap().u64().unwrap(), 5);
+    let checked = kv.atomic().check_absent(key!["a"]).commit().unwrap();
+    assert_eq!(checked, Commit::CheckFailed { indexes: vec![0] });
+    world.clock.advance_ms(1);
+    assert!(!kv.get(key!["a"]).unwrap().is_present());
+    assert_eq!(kv.list(prefix![]).count(), 0);
+    stamp(kv.atomic().check_absent(key!["a"]).sum(key!["a"], 3).commit().unwrap());
+    assert_eq!(kv.get(key!["a"]).unwrap().u64().unwrap(), 3);
+}
+
+#[test]
+fn sums_extremes_and_a_plain_set_end_an_expiry() {
+    let world = World::new(1_000);
+    let kv = world.open();
+    for name in ["set", "sum", "min", "max"] {
+        kv.set_expiring(key![name], 5, Duration::from_millis(100)).unwrap();
+    }
+    let operation =
+        kv.atomic().set(key!["set"], 1).sum(key!["sum"], 1).min(key!["min"], 9).max(key!["max"], 1);
+    stamp(operation.commit().unwrap());
+    world.clock.advance_ms(1_000);
+    assert_eq!(kv.list(prefix![]).count(), 4);
+}
+
+#[test]
+fn a_clock_that_steps_back_resurrects_nothing_that_was_seen_to_be_gone() {
+    let world = World::new(10_000);
+    let kv = world.open();
+    kv.set_expiring(key!["a"], 5, Duration::from_millis(100)).unwrap();
+    world.clock.advance_ms(100);
+    assert!(!kv.get(key!["a"]).unwrap().is_present());
+    world.clock.set_wall_ms(5_000);
+    assert!(!kv.get(key!["a"]).unwrap().is_present());
+}
+
+#[test]
+fn an_expiry_of_zero_or_of_the_past_is_over_at_once_and_one_beyond_all_times_is_refused() {
+    let kv = kv();
+    kv.set(key!["a"], 1).unwrap();
+    kv.set_expiring(key!["a"], 2, Duration::ZERO).unwrap();
+    assert!(!kv.get(key!["a"]).unwrap().is_present());
+    kv.set_expiring(key!["a"], 3, UNIX_EPOCH).unwrap();
+    assert!(!kv.get(key!["a"]).unwrap().is_present());
+    let never = Duration::from_millis(9_007_199_254_740_991);
+    let text = kv.set_expiring(key!["a"], 4, never).unwrap_err().text();
+    assert_eq!(text, "Invalid mutation: expireIn is too large: 9007199254740991");
+}
+
+#[test]
+fn empty_keys_are_refused_by_checks_and_mutations() {
+    let kv = kv();
+    let text = "key cannot be empty";
+    assert_eq!(refused(kv.atomic().check_absent(key![])), text);
+    assert_eq!(refused(kv.atomic().set(key![], 1)), text);
+    assert_eq!(refused(kv.atomic().set_versionstamped(key![], 1)), text);
+    assert_eq!(kv.delete(key![]).unwrap_err().text(), text);
+    assert!(!kv.get(key![]).unwrap().is_present());
+}
+
+/// A key whose encoding has this length.
+fn key_of(bytes: usize, number: usize) -> icecore::Key {
+    let digits = format!("{number:08}");
+    key![format!("{digits}{}", "k".repeat(bytes - digits.len() - 2))]
+}
+
+#[test]
+fn keys_and_values_are_limited_in_their_length() {
+    let kv = kv();
+    kv.set(key_of(2048, 0), 1).unwrap();
+    let write = "Key too large for write (max 2048 bytes)";
+    assert_eq!(kv.set(key_of(2049, 0), 1).unwrap_err().text(), write);
+    assert_eq!(kv.delete(key_of(2049, 0)).unwrap_err().text(), write);
+    assert_eq!(refused(kv.atomic().check_absent(key_of(2049, 0))), write);
+    kv.set(key!["v"], vec![0; 65_536]).unwrap();
+    let error = kv.set(key!["v"], vec![0; 65_537]).unwrap_err();
+    assert_eq!(error.text(), "Value too large (max 65536 bytes)");
+    let limit = ErrorKind::LimitExceeded { limit: Limit::ValueBytes, max: 65_536, got: 65_537 };
+    assert_eq!(error.kind(), limit);
+    let many = kv.get(key_of(2049, 0)).unwrap_err();
+    assert_eq!(many.text(), "Key too large for read (max 2049 bytes)");
+}
+
+#[test]
+fn checks_and_mutations_are_limited_in_their_number() {
+    let kv = kv();
+    let checks = |n: u64| (0..n).fold(kv.atomic(), |atomic, n| atomic.check_absent(key![n]));
+    stamp(checks(100).commit().unwrap());
+    assert_eq!(refused(checks(101)), "Too many checks (max 100)");
+    let sets = |n: u64| (0..n).fold(kv.atomic(), |atomic, n| atomic.set(key![n], n));
+    stamp(sets(1_000).commit().unwrap());
+    assert_eq!(refused(sets(1_001)), "Too many mutations (max 1000)");
+}
+
+#[test]
+fn the_manual_s_limits_count_every_key_and_value_once() {
+    let kv = kv();
+    let values = |n: usize, last: usize| {
+        let sizes = (0..n).map(|_| 65_000).chain([last]);
+        sizes.enumerate().fold(kv.atomic(), |atomic, (number, bytes)| {
+            atomic.set(key_of(10, number), vec![0; bytes])
+        })
+    };
+    let rest = 819_200 - 12 * 65_000 - 13 * 10;
+    stamp(values(12, rest).commit().unwrap());
+    let error = values(12, rest + 1).commit().unwrap_err();
+    assert_eq!(error.text(), "Total mutation size too large (max 819200 bytes)");
+    assert!(error.to_string().ends_with(": 819201 bytes"), "{error}");
+
+    let keys = |sets: usize, deletes: usize, last: usize| {
+        let atomic = (0..sets).fold(kv.atomic(), |a, n| a.set(key_of(2048, n), 1));
+        let atomic = (0..deletes).fold(atomic, |a, n| a.delete(key_of(2048, sets + n)));
+        atomic.check_absent(key_of(last, 99))
+    };
+    stamp(keys(30, 14, 2048).commit().unwrap());
+    let error = keys(30, 15, 10).commit().unwrap_err();
+    assert_eq!(error.text(), "Total key size too large (max 92160 bytes)");
+}
+
+#[test]
+fn the_runtime_s_limits_count_as_deno_does() {
+    let kv = Kv::builder_in_memory().limits(Limits::deno()).open().unwrap();
+    let sets = |n: usize| (0..n).fold(kv.atomic(), |a, n| a.set(key_of(2048, n), 1));
+    stamp(sets(40).commit().unwrap());
+    assert_eq!(refused(sets(41)), "Total key size too large (max 81920 bytes)");
+    let deletes = |n: usize| (0..n).fold(kv.atomic(), |a, n| a.delete(key_of(2048, n)));
+    stamp(deletes(400).commit().unwrap());
+    assert_eq!(refused(deletes(401)), "Total mutation size too large (max 819200 bytes)");
+}
+
+#[test]
+fn the_first_fault_in_deno_s_order_is_told() {
+    let kv = kv();
+    let checks = (0..101u64).fold(kv.atomic(), |atomic, n| atomic.check_absent(key![n]));
+    let sets = (0..1_001u64).fold(checks, |atomic, n| atomic.set(key![n], n));
+    assert_eq!(refused(sets), "Too many checks (max 100)");
+    let atomic = kv.atomic().set(key_of(2049, 0), 1).set(key![], 1);
+    assert_eq!(refused(atomic), "key cannot be empty");
+    let atomic = kv.atomic().set(key!["v"], vec![0; 65_537]).delete(key_of(2049, 0));
+    assert_eq!(refused(atomic), "Key too large for write (max 2048 bytes)");
+}
+
+#[test]
+fn an_asynchronous_commit_goes_on_when_its_future_is_dropped() {
+    let kv = kv();
+    drop(kv.atomic().set(key!["a"], 1).commit_async());
+    let entry = futures_lite::future::block_on(kv.atomic().check_absent(key!["a"]).commit_async());
+    assert_eq!(entry.unwrap(), Commit::CheckFailed { indexes: vec![0] });
+    let refused = futures_lite::future::block_on(kv.atomic().set(key![], 1).commit_async());
+    assert_eq!(refused.unwrap_err().text(), "key cannot be empty");
+}
+
+#[test]
+fn versionstamps_go_on_where_they_were_after_reopening() {
+    let world = World::new(1_000);
+    let before = world.open().set(key!["a"], 1).unwrap();
+    let kv = world.open();
+    assert_eq!(kv.get(key!["a"]).unwrap().versionstamp, Some(before));
+    assert!(kv.set(key!["b"], 1).unwrap() > before);
+}
