@@ -347,7 +347,8 @@ impl<'kv> Atomic<'kv> {
 
     /// Puts the operation into the engine's form, and hands it over.
     fn submit<T>(&self, hand_over: impl FnOnce(Batch<'_>) -> T) -> Result<T, Error> {
-        weigh::check(self.kv.limits(), &self.checks, &self.mutations)?;
+        let limits = self.kv.limits();
+        weigh::count(limits, self.checks.len(), self.mutations.len())?;
         let now_ms = self.kv.engine().now_ms();
         let checks: Vec<Check<'_>> = self
             .checks
@@ -356,6 +357,7 @@ impl<'kv> Atomic<'kv> {
             .collect();
         let prepared = self.mutations.iter().filter_map(|m| m.prepare(now_ms).transpose());
         let prepared: Vec<Prepared<'_>> = prepared.collect::<Result<_, Error>>()?;
+        weigh::check(limits, &self.checks, &self.mutations)?;
         let mutations: Vec<_> = prepared.iter().map(Prepared::engine).collect();
         Ok(hand_over(Batch { checks: &checks, mutations: &mutations }))
     }

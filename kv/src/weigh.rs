@@ -1,7 +1,8 @@
 //! Whether an atomic operation stays within the limits.
 //!
 //! The order is that in which Deno looks at things, so that of several faults the same one is
-//! told: numbers of checks and of mutations, empty keys, long keys, long values, the whole.
+//! told: numbers of checks and of mutations; expiries, which are no matter of this file; keys that
+//! are empty or long, one after the other; long values; the whole.
 
 use icecore_model::Versionstamp;
 use icecore_model::key::VERSIONSTAMP_PART_BYTES;
@@ -29,35 +30,31 @@ impl Weight {
     }
 }
 
-/// Refuses an operation that exceeds one of `limits`.
+/// Refuses an operation of too many checks or mutations.
+pub(crate) fn count(limits: &Limits, checks: usize, mutations: usize) -> Result<(), Error> {
+    at_most(Limit::Checks, limits.checks, checks, String::new)?;
+    at_most(Limit::Mutations, limits.mutations, mutations, String::new)
+}
+
+/// Refuses an operation whose keys and values exceed one of `limits`.
 pub(crate) fn check(
     limits: &Limits,
     checks: &[(Key, Option<Versionstamp>)],
     mutations: &[Mutation],
 ) -> Result<(), Error> {
-    let count = |limit, max, got| at_most(limit, max, got, String::new);
-    count(Limit::Checks, limits.checks, checks.len())?;
-    count(Limit::Mutations, limits.mutations, mutations.len())?;
-    let checked = checks.iter().map(|(key, _)| key);
-    let mutated = mutations.iter().filter_map(Mutation::key);
-    if checked.clone().chain(mutated).any(Key::is_empty) {
-        return Err(Error::invalid("key cannot be empty", ""));
-    }
-    for key in checked {
+    for (key, _) in checks {
         check_key(limits, key, 0)?;
     }
     for mutation in mutations {
         check_mutated_key(limits, mutation)?;
     }
     for mutation in mutations {
-        check_value(limits, mutation)?;
+        if let (Some(key), Some(value)) = (mutation.key(), mutation.value()) {
+            let place = || shown(key);
+            at_most(Limit::ValueBytes, limits.value_bytes, value.byte_len(), place)?;
+        }
     }
     check_whole(limits, checks, mutations)
-}
-
-fn check_key(limits: &Limits, key: &Key, more: usize) -> Result<(), Error> {
-    let bytes = key.encoded().len() + more;
-    at_most(Limit::KeyBytes, limits.key_bytes, bytes, || shown(key))
 }
 
 fn check_mutated_key(limits: &Limits, mutation: &Mutation) -> Result<(), Error> {
@@ -69,9 +66,12 @@ fn check_mutated_key(limits: &Limits, mutation: &Mutation) -> Result<(), Error> 
     mutation.key().map_or(Ok(()), |key| check_key(limits, key, stamp))
 }
 
-fn check_value(limits: &Limits, mutation: &Mutation) -> Result<(), Error> {
-    let (Some(key), Some(value)) = (mutation.key(), mutation.value()) else { return Ok(()) };
-    at_most(Limit::ValueBytes, limits.value_bytes, value.byte_len(), || shown(key))
+fn check_key(limits: &Limits, key: &Key, more: usize) -> Result<(), Error> {
+    if key.is_empty() {
+        return Err(Error::invalid("key cannot be empty", ""));
+    }
+    let bytes = key.encoded().len() + more;
+    at_most(Limit::KeyBytes, limits.key_bytes, bytes, || shown(key))
 }
 
 fn check_whole(
@@ -123,5 +123,34 @@ fn shown(key: &Key) -> String {
     match text.char_indices().nth(SHOWN_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{Kv, key};
+
+    #[test]
+    fn of_several_faults_the_one_is_told_that_deno_tells() {
+        let kv = Kv::in_memory().unwrap();
+        let (long, never) = ("k".repeat(2_047), Duration::from_millis(9_007_199_254_740_991));
+        let faults = [
+            (kv.atomic().delete(key![&long]).delete(key![]), "Key too large"),
+            (kv.atomic().delete(key![]).delete(key![&long]), "key cannot be empty"),
+            (kv.atomic().delete(key![]).check_absent(key![&long]), "Key too large"),
+            (kv.atomic().set(key!["k"], vec![0; 65_537]).delete(key![&long]), "Key too large"),
+            (kv.atomic().delete(key![]).set_expiring(key!["k"], 1, never), "Invalid mutation"),
+        ];
+        for (atomic, expected) in faults {
+            let error = atomic.commit().unwrap_err();
+            assert!(error.text().starts_with(expected), "{error} is not {expected}");
+        }
+        let mut many = kv.atomic().set_expiring(key!["k"], 1, never);
+        for _ in 0..1_000 {
+            many = many.delete(key!["k"]);
+        }
+        assert_eq!(many.commit().unwrap_err().text(), "Too many mutations (max 1000)");
     }
 }
