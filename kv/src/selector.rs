@@ -16,6 +16,7 @@
 //! 2. Whether a bound lies within the prefix is a matter of bytes, as in Deno: `["a\0b"]` lies
 //!    below the prefix `["a"]` in this sense, and selects nothing.
 
+use std::fmt;
 use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
 use icecore_engine::keyspace::DATA;
@@ -50,7 +51,7 @@ const AFTER_PARTS: u8 = ESCAPE;
 /// assert_eq!(kv.count(..)?, 5);
 /// # Ok::<(), icecore::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Selector {
     prefix: Option<Key>,
     /// Excluded only where there is no prefix.
@@ -218,6 +219,14 @@ impl Bounds {
         // The keyspace byte does not count.
         let longer = self.start.len().max(self.end.len()) - 1;
         at_most(Limit::ReadKeyBytes, limits.read_key_bytes(), longer, String::new)
+    }
+}
+
+impl fmt::Debug for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Selector { prefix, start, end, bounds: _ } = self;
+        let mut shown = f.debug_struct("Selector");
+        shown.field("prefix", prefix).field("start", start).field("end", end).finish()
     }
 }
 

@@ -46,6 +46,14 @@ fn ranges_of_rust_are_selectors() {
 }
 
 #[test]
+fn a_selector_shows_its_keys() {
+    let shown = format!("{:?}", prefix!["p"].end(key!["p", 1]));
+    let expected =
+        r#"Selector { prefix: Some(["p"]), start: Unbounded, end: Excluded(["p", 1n]) }"#;
+    assert_eq!(shown, expected);
+}
+
+#[test]
 fn what_all_keys_have_in_common_is_the_prefix_or_the_bytes_of_both_bounds() {
     let common = |selector: Selector| {
         let bounds = selector.resolved().unwrap();

@@ -109,7 +109,9 @@ fn a_wrong_cursor_is_the_first_item_and_then_the_end() {
     let range = || kv.list(key!["a", "c"]..key!["a", "e"]);
     // Everything up to the letter is common to both bounds.
     let (before, behind) = ("YgA=", "ZgA=");
+    let long = "A".repeat(4 * 700);
     let lists = [
+        (kv.list(prefix!["a"]).cursor(&long), "Key too large for read (max 2049 bytes)"),
         (kv.list(prefix!["a"]).cursor("A+8="), "invalid cursor"),
         (kv.list(prefix!["a"]).cursor("AmM"), "invalid cursor"),
         (range().cursor(before), "cursor out of bounds"),
