@@ -1,5 +1,6 @@
 //! One entry for every check.
 
+mod deno_diff;
 mod mutants;
 mod search;
 mod sim;
@@ -20,6 +21,8 @@ struct Arguments {
 enum Task {
     /// Runs the store on the simulated disk.
     Sim(sim::Arguments),
+    /// Compares the store with the real Deno.
+    DenoDiff(deno_diff::Arguments),
     /// Looks for bugs that were planted.
     Mutants(mutants::Arguments),
     /// Runs everything that CI runs, and a short simulation.
@@ -29,6 +32,7 @@ enum Task {
 fn main() -> ExitCode {
     let passed = match Arguments::parse().task {
         Task::Sim(arguments) => sim::run(&arguments),
+        Task::DenoDiff(arguments) => deno_diff::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Verify => verify::run(),
     };

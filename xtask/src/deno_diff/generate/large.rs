@@ -1,0 +1,164 @@
+//! Steps at a limit: just within it, or just beyond.
+
+use super::Maker;
+use crate::deno_diff::history::{Check, List, Message, Mutation, Parts, Step};
+use crate::deno_diff::tagged::Tagged;
+
+/// Bytes of an encoded key.
+const KEY_BYTES: usize = 2048;
+const VALUE_BYTES: usize = 65_536;
+const COMMIT_BYTES: usize = 819_200;
+/// What V8 adds to a long text of one byte a character: header, tag and length.
+const TEXT_BYTES: usize = 6;
+
+/// A key of one part whose encoding has so many bytes.
+fn key_of_bytes(bytes: usize) -> Parts {
+    vec![Tagged::text(&"k".repeat(bytes - 2))]
+}
+
+impl Maker {
+    /// Each sum goes over by 0 or by 1.
+    pub(super) fn large_step(&mut self) -> Step {
+        let over = self.below(2);
+        let key = || vec![Tagged::text("z")];
+        match self.below(if super::QUEUES { 18 } else { 14 }) {
+            0 => Step::Get { key: key_of_bytes(KEY_BYTES + over) },
+            1 => Step::Set {
+                key: key_of_bytes(KEY_BYTES + over),
+                value: Tagged::Null,
+                expire_in: None,
+            },
+            2 => Step::Delete { key: key_of_bytes(KEY_BYTES + over) },
+            3 => checking(vec![key_of_bytes(KEY_BYTES + over)]),
+            4 => {
+                let value = Tagged::bytes(&vec![7; VALUE_BYTES + over]);
+                Step::Set { key: key(), value, expire_in: None }
+            }
+            5 => {
+                let value = Tagged::text(&"é".repeat(VALUE_BYTES - TEXT_BYTES + over));
+                let short = Tagged::text(&"x".repeat(VALUE_BYTES - TEXT_BYTES + over));
+                let value = if self.one_in(4) { value } else { short };
+                Step::Set { key: key(), value, expire_in: None }
+            }
+            6 => Step::GetMany { keys: vec![self.any_key(); 10 + over] },
+            7 => checking(vec![vec![Tagged::text("absent")]; 100 + over]),
+            8 => mutating(vec![Mutation::Delete { key: key() }; 1_000 + over]),
+            9 => {
+                let key = key_of_bytes(KEY_BYTES);
+                mutating(vec![Mutation::Delete { key }; COMMIT_BYTES / KEY_BYTES + over])
+            }
+            10 => {
+                let key = key_of_bytes(KEY_BYTES);
+                let set = Mutation::Set { key, value: Tagged::Null, expire_in: None };
+                mutating(vec![set; 40 + over])
+            }
+            11 => exactly_full(over),
+            12 => {
+                Step::List(List { prefix: Some(key_of_bytes(KEY_BYTES + over)), ..List::default() })
+            }
+            13 => Step::List(List {
+                start: Some(key_of_bytes(KEY_BYTES + over)),
+                end: Some(key_of_bytes(KEY_BYTES + 1)),
+                ..List::default()
+            }),
+            14 => {
+                // The length of a text of Latin-1 whose payload is just as long.
+                let value = Tagged::text(&"p".repeat(VALUE_BYTES - TEXT_BYTES + over));
+                self.enqueue(Message { value, ..plain() })
+            }
+            15 => {
+                let backoff = Some(vec![1; 5 + over]);
+                self.enqueue(Message { backoff, ..plain() })
+            }
+            16 => {
+                let backoff = Some(vec![1, 3_600_000 + over as u64]);
+                self.enqueue(Message { backoff, ..plain() })
+            }
+            _ => {
+                let delay = Some(2_592_000_000 + over as u64);
+                self.enqueue(Message { delay, ..plain() })
+            }
+        }
+    }
+
+    /// An operation with several faults, of which one is told.
+    pub(super) fn faulty_step(&mut self) -> Step {
+        let mut checks = vec![Check { key: self.any_key(), stamp: None }];
+        let mut mutations = vec![Mutation::Delete { key: self.any_key() }];
+        let set = |key, value, expire_in| Mutation::Set { key, value, expire_in };
+        let long = || key_of_bytes(KEY_BYTES + 1);
+        let short = || vec![Tagged::text("z")];
+        for _ in 0..2 + self.below(2) {
+            let check_place = self.below(checks.len() + 1);
+            let place = self.below(mutations.len() + 1);
+            match self.below(11) {
+                0 => checks.insert(check_place, Check { key: Vec::new(), stamp: None }),
+                1 => checks.insert(check_place, Check { key: long(), stamp: None }),
+                2 => checks.extend(vec![Check { key: short(), stamp: None }; 101]),
+                3 => mutations.insert(place, Mutation::Delete { key: Vec::new() }),
+                4 => mutations.insert(place, Mutation::Delete { key: long() }),
+                5 => mutations.insert(place, set(long(), Tagged::Null, None)),
+                6 => {
+                    let value = Tagged::bytes(&[7; VALUE_BYTES + 1]);
+                    mutations.insert(place, set(short(), value, None));
+                }
+                7 => mutations.insert(place, set(short(), Tagged::Null, Some(u64::MAX >> 11))),
+                8 => mutations.extend(vec![Mutation::Delete { key: short() }; 1_000]),
+                9 => {
+                    let key = key_of_bytes(KEY_BYTES);
+                    mutations.extend(vec![set(key, Tagged::Null, None); 41]);
+                }
+                _ => mutations.extend(vec![set(short(), Tagged::bytes(&[7; 60_000]), None); 14]),
+            }
+        }
+        Step::Atomic { checks, mutations }
+    }
+
+    /// A message whose payload no other has, unless it is a long one.
+    fn enqueue(&mut self, message: Message) -> Step {
+        self.messages += 1;
+        let value = match message.value {
+            Tagged::Null => Tagged::text(&format!("odd message {}", self.messages)),
+            long => long,
+        };
+        let message = Message { value, ..message };
+        let is_repeated = self.steps.iter().any(|step| match step {
+            Step::Enqueue(earlier) => earlier.value == message.value,
+            _ => false,
+        });
+        if is_repeated { Step::Pass } else { Step::Enqueue(message) }
+    }
+}
+
+fn plain() -> Message {
+    Message { value: Tagged::Null, delay: None, backoff: Some(vec![]), keys: vec![], fails: 0 }
+}
+
+fn checking(keys: Vec<Parts>) -> Step {
+    let checks = keys.into_iter().map(|key| Check { key, stamp: None }).collect();
+    Step::Atomic { checks, mutations: Vec::new() }
+}
+
+fn mutating(mutations: Vec<Mutation>) -> Step {
+    Step::Atomic { checks: Vec::new(), mutations }
+}
+
+/// Sets that together have as many bytes as an operation may, the key of each counted twice.
+fn exactly_full(over: usize) -> Step {
+    let key = || vec![Tagged::text("z")];
+    let keys = 2 * (key_bytes("z"));
+    let set = |bytes: usize| Mutation::Set {
+        key: key(),
+        value: Tagged::bytes(&vec![9; bytes]),
+        expire_in: None,
+    };
+    let whole = COMMIT_BYTES / (VALUE_BYTES + keys);
+    let rest = COMMIT_BYTES - whole * (VALUE_BYTES + keys) - keys;
+    let mut mutations = vec![set(VALUE_BYTES); whole];
+    mutations.push(set(rest + over));
+    mutating(mutations)
+}
+
+fn key_bytes(text: &str) -> usize {
+    text.len() + 2
+}
