@@ -58,6 +58,7 @@ mod cursor;
 mod entry;
 mod error;
 mod expiry;
+mod javascript;
 mod key;
 mod keys;
 mod kv;
