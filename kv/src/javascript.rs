@@ -46,7 +46,7 @@ impl Value {
     /// let kv = Kv::in_memory()?;
     /// kv.set(key!["user", 1], Value::from_json(r#"{"name": "ada", "tags": ["x"]}"#)?)?;
     /// let user = kv.get(key!["user", 1])?.value.unwrap();
-    /// assert_eq!(user.to_string(), r#"{ name: "ada", tags: ["x"] }"#);
+    /// assert_eq!(user.to_string(), r#"{ name: "ada", tags: [ "x" ] }"#);
     /// assert_eq!(user.to_json()?, r#"{"name":"ada","tags":["x"]}"#);
     /// # Ok::<(), icecore::Error>(())
     /// ```
