@@ -149,7 +149,9 @@ fn note_lost(catalog: &mut Catalog, recovery: &Recovery, recovered: Versionstamp
     if recovery.ending == Ending::Clean || catalog.ceiling <= recovered {
         return catalog.ceiling.max(recovered);
     }
-    catalog.past.note_lost(recovered, catalog.ceiling);
+    if !planted(Planted::LossUnnoted) {
+        catalog.past.note_lost(recovered, catalog.ceiling);
+    }
     catalog.ceiling.next()
 }
 

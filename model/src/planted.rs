@@ -63,6 +63,8 @@ bugs! {
     FlushedWithoutLogSync,
     /// Which deletions were dropped for good is not written into the manifest.
     ForgottenUnwritten,
+    /// A recovery does not note which stamps may have been lost.
+    LossUnnoted,
 }
 
 #[cfg(feature = "planted")]

@@ -11,6 +11,7 @@ use icecore_engine::{
 
 use crate::batch::MutationSpec;
 use crate::dice::Dice;
+use crate::follow::REPLICAS;
 use crate::history::{CheckPlan, Fate, Op, Revival};
 use crate::model::Value;
 use crate::world::CLOCK_START_MS;
@@ -65,7 +66,7 @@ impl History {
 }
 
 /// The kinds of operations and how often they come.
-const WEIGHTS: [(Kind, usize); 21] = [
+const WEIGHTS: [(Kind, usize); 22] = [
     (Kind::Commit, 40),
     (Kind::Poll, 4),
     (Kind::Get, 6),
@@ -73,6 +74,7 @@ const WEIGHTS: [(Kind, usize); 21] = [
     (Kind::Scan, 3),
     (Kind::Snapshot, 3),
     (Kind::CheckSnapshots, 2),
+    (Kind::Follow, 5),
     (Kind::Flush, 3),
     (Kind::Compact, 2),
     (Kind::Step, 12),
@@ -98,6 +100,7 @@ enum Kind {
     Scan,
     Snapshot,
     CheckSnapshots,
+    Follow,
     Flush,
     Compact,
     Step,
@@ -208,6 +211,7 @@ impl Generator {
             }
             Kind::Snapshot => Op::Snapshot,
             Kind::CheckSnapshots => Op::CheckSnapshots { keep: self.dice.below(4) },
+            Kind::Follow => Op::Follow(self.dice.below(REPLICAS)),
             Kind::Flush => Op::Flush,
             Kind::Compact => Op::Compact,
             Kind::Step => Op::Step(self.dice.next()),

@@ -83,6 +83,8 @@ pub enum Op {
         /// How many to keep.
         keep: usize,
     },
+    /// A replica, by its number, learns what has changed since it looked last.
+    Follow(usize),
     /// Everything in memory is written into tables.
     Flush,
     /// Tables are merged as far as it is of use.

@@ -12,8 +12,8 @@
 //! - [`model`]: the oracle.
 //! - [`history`]: operations as values; [`mod@batch`]: commits as values.
 //! - [`generate`]: random histories; [`script`]: written ones.
-//! - [`world`]: a store, its machine and its oracle. `perform`, `commits`, `reads`, `upkeep` and
-//!   `revive` carry out operations and hold the invariants.
+//! - [`world`]: a store, its machine and its oracle. `perform`, `commits`, `reads`, `follow`, `upkeep`
+//!   and `revive` carry out operations and hold the invariants.
 //! - [`search`]: one seed after the other; [`exhaust`]: crashes and failures at every point;
 //!   [`trouble`]: how a call fails.
 //! - [`mutant_disk`]: bugs on purpose, together with those of [`icecore_model::planted`](mod@icecore_model::planted).
@@ -32,6 +32,7 @@ pub mod batch;
 mod commits;
 pub mod dice;
 pub mod exhaust;
+mod follow;
 pub mod generate;
 pub mod history;
 pub mod model;

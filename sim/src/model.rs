@@ -27,6 +27,13 @@ pub struct Value {
     pub expires_at: Option<u64>,
 }
 
+impl Value {
+    /// Whether it is absent at the clock reading `now`.
+    pub fn has_ended(&self, now: u64) -> bool {
+        self.expires_at.is_some_and(|moment| moment <= now)
+    }
+}
+
 /// What a reader sees: keys with their stamps and values.
 pub type State = BTreeMap<Vec<u8>, (u64, Value)>;
 

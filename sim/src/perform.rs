@@ -1,10 +1,10 @@
 //! From operation to operation of a history.
 //!
-//! The operations themselves are in `commits`, `reads`,
-//! `upkeep` and `revive`.
+//! The operations themselves are in `commits`, `reads`, `follow`, `upkeep` and `revive`.
 
 use icecore_engine::Engine;
 
+use crate::follow::REPLICAS;
 use crate::history::Op;
 use crate::violation::Violation;
 use crate::world::World;
@@ -55,6 +55,9 @@ impl World {
         self.perform_and_revive(&Op::CheckSnapshots { keep: 0 })?;
         self.perform_and_revive(&reopen)?;
         self.perform_and_revive(&Op::Quiesce)?;
+        for replica in 0..REPLICAS {
+            self.perform_and_revive(&Op::Follow(replica))?;
+        }
         self.check_copies()
     }
 
@@ -70,6 +73,7 @@ impl World {
             Op::Scan { start, end, sides } => self.scan(start, end, *sides),
             Op::Snapshot => self.snapshot(),
             Op::CheckSnapshots { keep } => self.check_snapshots(*keep),
+            Op::Follow(replica) => self.follow(*replica),
             Op::Flush => self.flush(Engine::flush),
             Op::Compact => self.flush(Engine::compact),
             Op::Step(choice) => self.step(*choice).map(drop),

@@ -70,6 +70,10 @@ totals! {
     copies,
     /// Snapshots that were read again.
     snapshots,
+    /// Replicas that learned what had changed since they looked last.
+    resumptions,
+    /// Replicas that could not be told so.
+    fresh_starts,
     /// Quiet stores whose files were counted.
     inventories,
 }

@@ -17,6 +17,7 @@ use icecore_engine::{
 };
 
 use crate::batch::BatchSpec;
+use crate::follow::{REPLICAS, Replica};
 use crate::model::{Model, State};
 use crate::mutant_disk::{DiskBug, MutantDisk};
 use crate::totals::Totals;
@@ -85,6 +86,10 @@ pub struct World {
     pub(crate) held: Vec<Held>,
     pub(crate) copies: Vec<Copied>,
     pub(crate) copies_made: u64,
+    /// What replicas know, in all lives.
+    pub(crate) replicas: [Option<Replica>; REPLICAS],
+    /// The latest clock reading at which one of them looked.
+    pub(crate) latest_ms: u64,
     /// The highest stamp that anybody has seen, in all lives.
     pub(crate) shown: u64,
     /// What follows when an armed stop strikes.
@@ -120,6 +125,8 @@ impl World {
             held: Vec::new(),
             copies: Vec::new(),
             copies_made: 0,
+            replicas: Default::default(),
+            latest_ms: 0,
             shown: 0,
             armed: None,
             settled: false,
@@ -149,6 +156,8 @@ impl World {
             held: Vec::new(),
             copies: self.copies.clone(),
             copies_made: self.copies_made,
+            replicas: self.replicas.clone(),
+            latest_ms: self.latest_ms,
             shown: self.shown,
             armed: None,
             settled: self.settled,
