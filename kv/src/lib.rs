@@ -58,6 +58,7 @@ mod cursor;
 mod entry;
 mod error;
 mod expiry;
+mod feed;
 mod javascript;
 mod key;
 mod keys;
@@ -68,10 +69,14 @@ mod literal;
 mod mutation;
 mod read;
 mod selector;
+mod signal;
 mod snapshot;
+#[cfg(feature = "stream")]
+mod stream;
 mod sum;
 mod value;
 mod walk;
+mod watch;
 mod weigh;
 
 pub use atomic::{Atomic, Commit, Pending};
@@ -82,6 +87,7 @@ pub use children::Children;
 pub use entry::Entry;
 pub use error::{Error, ErrorKind};
 pub use expiry::Expiry;
+pub use feed::{Event, Feed, KeyRange};
 pub use icecore_engine::{Durability, Environment, LevelStats, LogStats, Stats};
 pub use icecore_model::Versionstamp;
 pub use icecore_model::int::Int;
@@ -94,9 +100,13 @@ pub use list::{Consistency, List};
 pub use literal::ParseKeyError;
 pub use mutation::Mutation;
 pub use selector::Selector;
+pub use signal::Canceller;
 pub use snapshot::Snapshot;
+#[cfg(feature = "stream")]
+pub use stream::{FeedStream, WatchStream};
 pub use sum::SumRange;
 pub use value::Value;
+pub use watch::Watch;
 
 /// The examples of the README are tested with those of this crate.
 #[cfg(doctest)]

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
 
 mod atomic;
+mod feed;
+mod machine;
 mod paging;
 mod reads;
+mod watch;
 mod world;

@@ -1,0 +1,45 @@
+//! A simulated machine with one store on it, whose clock stands still.
+
+use std::sync::Arc;
+
+use icecore::{Atomic, Environment, Error, Kv, Limits, Versionstamp};
+use icecore_disk::clock::ManualClock;
+use icecore_disk::random::SeededRandom;
+use icecore_disk::sim::{Rules, SimDisk};
+
+pub(crate) struct Machine {
+    pub(crate) disk: Arc<SimDisk>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) random: Arc<SeededRandom>,
+}
+
+impl Machine {
+    pub(crate) fn new(seed: u64) -> Machine {
+        Machine {
+            disk: SimDisk::new(seed, Rules::none()),
+            clock: Arc::new(ManualClock::at(1_000_000)),
+            random: Arc::new(SeededRandom::new(seed)),
+        }
+    }
+
+    /// Opens the store, with memtables so small that tables come soon.
+    pub(crate) fn try_open(&self) -> Result<Kv, Error> {
+        let environment = Environment {
+            disk: self.disk.clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+        };
+        let builder = Kv::builder_in(environment).reserve_bytes(0).limits(Limits::none());
+        builder.memtable_bytes(32 << 10).open()
+    }
+
+    pub(crate) fn open(&self) -> Kv {
+        self.try_open().unwrap()
+    }
+}
+
+/// Commits what nothing speaks against.
+pub(crate) fn commit(atomic: Atomic<'_>) -> Versionstamp {
+    let committed = atomic.commit_buffered().unwrap();
+    committed.versionstamp().expect("there is no check")
+}
