@@ -274,6 +274,14 @@ fn a_snapshot_stays_as_it_is_for_every_read() {
 }
 
 #[test]
+fn the_snapshot_of_a_new_store_has_no_versionstamp_that_a_commit_could_have() {
+    let kv = store(&[]);
+    let snapshot = kv.snapshot().unwrap();
+    assert!(snapshot.versionstamp() < kv.set(key![1], 1).unwrap());
+    assert_eq!(snapshot.versionstamp().to_string(), "00000000000000000000");
+}
+
+#[test]
 fn children_are_the_distinct_next_parts() {
     let kv = store(&[
         key!["a"],
