@@ -6,19 +6,20 @@
 //!
 //! 1. Carrying out the changes leads to what the oracle holds, in whatever life the replica began.
 //! 2. Since the stamp of the present state, and since the beginning, changes can always be told.
-//! 3. A stamp that the store has not come to again is refused, or said to be lost.
+//! 3. The same holds for a copy of the store, which knows what the original has forgotten.
+//! 4. A stamp that the store has not come to again is refused, or said to be lost.
 //!
 //! Entries that have expired are left out of both sides, by the latest clock reading at which
 //! anybody ever looked: a replica that looked at a late hour does not have them, although the clock
 //! may go back in the next life.
 
-use icecore_engine::{Changes, Error, ErrorKind};
+use icecore_engine::{Changes, Engine, Error, ErrorKind};
 use icecore_model::Versionstamp;
 
 use crate::model::{State, Value};
 use crate::reads::{ALL_KEYS, compare};
 use crate::violation::{Violation, ensure};
-use crate::world::World;
+use crate::world::{Copied, World};
 
 /// What a replica knows, and the stamp that it resumes from.
 #[derive(Clone, Debug)]
@@ -74,6 +75,30 @@ impl World {
         }
         self.replicas[number] = Some(Replica { at, state: present });
         Ok(())
+    }
+}
+
+impl Copied {
+    /// The replicas of the original, as they were when it was copied, resume in the copy.
+    pub(crate) fn follow(&self, engine: &Engine, now: u64) -> Result<Result<(), Violation>, Error> {
+        let snapshot = engine.snapshot()?;
+        let at = snapshot.at().get();
+        for (number, replica) in self.replicas.iter().enumerate() {
+            let Some(mut replica) = replica.clone().filter(|replica| replica.at <= at) else {
+                continue;
+            };
+            let (start, end) = FOLLOWED[number % FOLLOWED.len()];
+            let since = Versionstamp::new(replica.at);
+            let Some(changes) = snapshot.changes(start, end, since)? else { continue };
+            carry_out(&mut replica.state, changes)?;
+            replica.state.retain(|_, (_, value)| !value.has_ended(now));
+            let mut present = self.model.state(self.at, now);
+            present.retain(|key, _| start <= &key[..] && &key[..] < end);
+            if let Err(violation) = compare(&replica.state, &present) {
+                return Ok(Err(violation.at(format!("replica {number}, from {since}"))));
+            }
+        }
+        Ok(Ok(()))
     }
 }
 

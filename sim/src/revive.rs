@@ -342,9 +342,10 @@ impl World {
         let opened = Engine::open(self.environment_over(disk), self.options.clone());
         let read = opened.and_then(|engine| {
             let state = engine.scan(ALL_KEYS.0, ALL_KEYS.1).and_then(|scan| walk(scan, at))?;
-            Ok((state, engine.check()?))
+            let followed = copy.follow(&engine, self.latest_ms.max(self.wall_ms()))?;
+            Ok((state, followed, engine.check()?))
         });
-        let (state, report) = match read {
+        let (state, followed, report) = match read {
             Ok(read) => read,
             Err(error) => return self.refused(&error).map_err(|v| v.at(&copy.path)),
         };
@@ -352,6 +353,7 @@ impl World {
         ensure(report.is_clean() || excused, || {
             format!("{} has {:?}", copy.path, report.problems)
         })?;
+        followed.map_err(|v| v.at(&copy.path))?;
         self.totals.copies += 1;
         compare(&state, &copy.model.state(at, self.wall_ms())).map_err(|v| v.at(&copy.path))
     }

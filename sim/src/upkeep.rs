@@ -120,7 +120,7 @@ impl World {
                 ensure(at == visible, || format!("copied at {at} while {visible} is visible"))?;
                 let mut model = self.model.clone();
                 model.recovered(at);
-                let copy = Copied { path, model, at };
+                let copy = Copied { path, model, at, replicas: self.replicas.clone() };
                 if at % 2 == 0 {
                     self.check_copy(&copy)?;
                 }

@@ -57,6 +57,8 @@ pub(crate) struct Copied {
     pub(crate) path: String,
     pub(crate) model: Model,
     pub(crate) at: u64,
+    /// The replicas of the original at that moment.
+    pub(crate) replicas: [Option<Replica>; REPLICAS],
 }
 
 /// What is true of the life at hand.

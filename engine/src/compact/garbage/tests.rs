@@ -104,6 +104,31 @@ fn range_tombstones_are_joined_again_and_dropped_when_idle_or_outdone() {
     assert_eq!(kept(&outdone, 0..9), expected);
 }
 
+#[test]
+fn only_what_leaves_nothing_newer_behind_is_forgotten() {
+    let forgotten = |versions: &[(u64, Change<'_>)], ranges: &[RangeTombstone], below: bool| {
+        let set = RangeSet::new(ranges.iter().cloned());
+        let expired = Expired { moment: Timestamp::from_ms(100).unwrap(), stamp: stamp(8) };
+        let mut rule = Garbage::new(stamp(10), Some(expired), &set, |_: &[u8]| !below);
+        for &(at, change) in versions {
+            rule.judge(&Entry { key: &[5], stamp: stamp(at), change });
+        }
+        let (_, mut all) = surviving_ranges(&set, stamp(10), |_, _| !below);
+        all.merge(&rule.forgotten());
+        all.iter().map(|(space, at)| (space, at.get())).collect::<Vec<_>>()
+    };
+    let deleted = [(9, Change::Delete), (8, Change::Delete)];
+    assert_eq!(forgotten(&deleted, &[], false), [(5, 9)]);
+    assert_eq!(forgotten(&deleted, &[], true), []);
+    assert_eq!(forgotten(&[(9, put(0)), (8, Change::Delete)], &[], false), []);
+    assert_eq!(forgotten(&[(11, Change::Delete)], &[], false), []);
+    assert_eq!(forgotten(&[(7, put(100))], &[], false), [(5, 7)], "an expired value");
+    assert_eq!(forgotten(&[(7, put(101))], &[], false), []);
+    let range = [range(4, 7, 9), range(5, 6, 8)];
+    assert_eq!(forgotten(&[(7, Change::Delete)], &range, false), [(4, 9), (5, 9), (6, 9)]);
+    assert_eq!(forgotten(&[(7, Change::Delete)], &range, true), []);
+}
+
 /// One version in the model: key, stamp, and its expiry (0: never) unless it is a deletion.
 type Version = (u8, u64, Option<u64>);
 
