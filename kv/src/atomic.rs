@@ -18,6 +18,7 @@ use crate::expiry::Expiry;
 use crate::key::Key;
 use crate::kv::Kv;
 use crate::mutation::{Mutation, Prepared};
+use crate::queue::{Enqueue, PreparedMessage};
 use crate::sum::SumRange;
 use crate::value::Value;
 use crate::weigh;
@@ -50,6 +51,8 @@ pub struct Atomic<'kv> {
     checks: Vec<(Key, Option<Versionstamp>)>,
     /// In the order in which they are carried out.
     mutations: Vec<Mutation>,
+    /// After the mutations, in this order.
+    messages: Vec<Enqueue>,
 }
 
 /// What became of an atomic operation.
@@ -87,7 +90,7 @@ impl Commit {
 
 impl<'kv> Atomic<'kv> {
     pub(crate) fn new(kv: &'kv Kv) -> Atomic<'kv> {
-        Atomic { kv, checks: Vec::new(), mutations: Vec::new() }
+        Atomic { kv, checks: Vec::new(), mutations: Vec::new(), messages: Vec::new() }
     }
 
     /// Only if the key of `entry` is still as it was read: no commit has set or deleted it since.
@@ -266,6 +269,26 @@ impl<'kv> Atomic<'kv> {
         self.mutate(Mutation::Touch { key: key.into(), expiry })
     }
 
+    /// Sends a message, or a value as one to the queue `""`, if the operation takes effect.
+    ///
+    /// ```
+    /// use icecore::{Enqueue, Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let book = |seat: u64| {
+    ///     let message = Enqueue::new(seat).queue("tickets");
+    ///     kv.atomic().check_absent(("seat", seat)).set(("seat", seat), "taken").enqueue(message)
+    /// };
+    /// assert!(book(7).commit()?.versionstamp().is_some());
+    /// assert!(book(7).commit()?.versionstamp().is_none());
+    /// assert_eq!(kv.queue("tickets").len()?, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn enqueue(mut self, message: impl Into<Enqueue>) -> Atomic<'kv> {
+        self.messages.push(message.into());
+        self
+    }
+
     /// Carries the operation out with the store's default durability, and returns once every
     /// later read sees it.
     ///
@@ -348,7 +371,7 @@ impl<'kv> Atomic<'kv> {
     /// Puts the operation into the engine's form, and hands it over.
     fn submit<T>(&self, hand_over: impl FnOnce(Batch<'_>) -> T) -> Result<T, Error> {
         let limits = self.kv.limits();
-        weigh::count(limits, self.checks.len(), self.mutations.len())?;
+        weigh::count(limits, self.checks.len(), &self.mutations, &self.messages)?;
         let now_ms = self.kv.engine().now_ms();
         let checks: Vec<Check<'_>> = self
             .checks
@@ -357,8 +380,13 @@ impl<'kv> Atomic<'kv> {
             .collect();
         let prepared = self.mutations.iter().filter_map(|m| m.prepare(now_ms).transpose());
         let prepared: Vec<Prepared<'_>> = prepared.collect::<Result<_, Error>>()?;
-        weigh::check(limits, &self.checks, &self.mutations)?;
-        let mutations: Vec<_> = prepared.iter().map(Prepared::engine).collect();
+        weigh::check(limits, &self.checks, &self.mutations, &self.messages)?;
+        let messages = (0..).zip(&self.messages);
+        let messages = messages.map(|(index, message)| message.prepare(now_ms, index));
+        let messages: Vec<PreparedMessage> = messages.collect();
+        let mutations = prepared.iter().map(Prepared::engine);
+        let mutations: Vec<_> =
+            mutations.chain(messages.iter().map(PreparedMessage::engine)).collect();
         Ok(hand_over(Batch { checks: &checks, mutations: &mutations }))
     }
 }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::expiry::Expiry;
 use crate::key::Key;
 use crate::limits::Limits;
+use crate::queue::Lines;
 use crate::value::Value;
 
 /// An open store. Cheap to clone, and to be shared between threads; the store stays open until
@@ -30,11 +31,12 @@ pub struct Kv {
 struct Shared {
     engine: Engine,
     limits: Limits,
+    lines: Lines,
 }
 
 impl Kv {
     pub(crate) fn new(engine: Engine, limits: Limits) -> Kv {
-        Kv { shared: Arc::new(Shared { engine, limits }) }
+        Kv { shared: Arc::new(Shared { engine, limits, lines: Lines::default() }) }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -43,6 +45,11 @@ impl Kv {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    /// The queues.
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.shared.lines
     }
 
     /// Opens the store in the directory `path`, which is created if it does not exist.
@@ -156,7 +163,7 @@ impl Kv {
 }
 
 /// The versionstamp of an operation without checks.
-fn committed(commit: Commit) -> Result<Versionstamp, Error> {
+pub(crate) fn committed(commit: Commit) -> Result<Versionstamp, Error> {
     match commit {
         Commit::Done { versionstamp } => Ok(versionstamp),
         Commit::CheckFailed { .. } => unreachable!("there was no check"),

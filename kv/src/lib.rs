@@ -67,6 +67,7 @@ mod limits;
 mod list;
 mod literal;
 mod mutation;
+mod queue;
 mod read;
 mod selector;
 mod signal;
@@ -99,6 +100,9 @@ pub use limits::{Limit, Limits};
 pub use list::{Consistency, List};
 pub use literal::ParseKeyError;
 pub use mutation::Mutation;
+pub use queue::{
+    Enqueue, ListenOptions, Listener, Message, MessageId, Queue, Receive, Settle, Waiting,
+};
 pub use selector::Selector;
 pub use signal::Canceller;
 pub use snapshot::Snapshot;

@@ -1,8 +1,9 @@
 //! Whether an atomic operation stays within the limits.
 //!
 //! The order is that in which Deno looks at things, so that of several faults the same one is
-//! told: numbers of checks and of mutations; expiries, which are no matter of this file; keys that
-//! are empty or long, one after the other; long values; the whole.
+//! told: what messages say of time; numbers of checks and of mutations; expiries, which are no
+//! matter of this file; keys that are empty or long, one after the other; long values; long
+//! messages; the whole.
 
 use icecore_model::Versionstamp;
 use icecore_model::key::VERSIONSTAMP_PART_BYTES;
@@ -11,6 +12,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::limits::{Counting, Limit, Limits, at_most};
 use crate::mutation::Mutation;
+use crate::queue::Enqueue;
 
 /// The bytes of an operation.
 #[derive(Debug, Default)]
@@ -30,8 +32,15 @@ impl Weight {
     }
 }
 
-/// Refuses an operation of too many checks or mutations.
-pub(crate) fn count(limits: &Limits, checks: usize, mutations: usize) -> Result<(), Error> {
+/// Refuses an operation of too many checks, mutations or messages, and what these say of time.
+pub(crate) fn count(
+    limits: &Limits,
+    checks: usize,
+    mutations: &[Mutation],
+    messages: &[Enqueue],
+) -> Result<(), Error> {
+    messages.iter().try_for_each(|message| message.check_times(limits))?;
+    let mutations = mutations.len() + messages.len();
     at_most(Limit::Checks, limits.checks, checks, String::new)?;
     at_most(Limit::Mutations, limits.mutations, mutations, String::new)
 }
@@ -41,6 +50,7 @@ pub(crate) fn check(
     limits: &Limits,
     checks: &[(Key, Option<Versionstamp>)],
     mutations: &[Mutation],
+    messages: &[Enqueue],
 ) -> Result<(), Error> {
     for (key, _) in checks {
         check_key(limits, key, 0)?;
@@ -48,13 +58,17 @@ pub(crate) fn check(
     for mutation in mutations {
         check_mutated_key(limits, mutation)?;
     }
+    for key in messages.iter().flat_map(Enqueue::dead_letters) {
+        check_key(limits, key, 0)?;
+    }
     for mutation in mutations {
         if let (Some(key), Some(value)) = (mutation.key(), mutation.value()) {
             let place = || shown(key);
             at_most(Limit::ValueBytes, limits.value_bytes, value.byte_len(), place)?;
         }
     }
-    check_whole(limits, checks, mutations)
+    messages.iter().try_for_each(|message| message.check_sizes(limits))?;
+    check_whole(limits, checks, mutations, messages)
 }
 
 fn check_mutated_key(limits: &Limits, mutation: &Mutation) -> Result<(), Error> {
@@ -78,6 +92,7 @@ fn check_whole(
     limits: &Limits,
     checks: &[(Key, Option<Versionstamp>)],
     mutations: &[Mutation],
+    messages: &[Enqueue],
 ) -> Result<(), Error> {
     let mut weight = Weight::default();
     for (key, _) in checks {
@@ -89,6 +104,7 @@ fn check_whole(
     for mutation in mutations {
         weight.add_mutation(limits.counting, mutation)?;
     }
+    messages.iter().for_each(|message| weight.add(message.weight(limits.counting)));
     at_most(Limit::CommitBytes, limits.commit_bytes, weight.all, String::new)?;
     at_most(Limit::CommitKeyBytes, limits.commit_key_bytes, weight.keys, String::new)
 }

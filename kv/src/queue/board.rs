@@ -1,0 +1,287 @@
+//! Where a queue hears of new messages, and where its receivers wait.
+//!
+//! The board is the queue's observer: commits that put a message into the queue leave a note,
+//! before they are visible, under the engine's write lock. So nothing here takes long.
+//!
+//! 1. *A note stays until its commit is visible to whoever reads it.* It holds the lowest spot
+//!    of the messages, and the newest stamp. While more commits come in all the time, the newest is
+//!    never visible; so there are two notes, and once the second one is begun, the first one gets
+//!    no more stamps, and is done with when they are visible.
+//! 2. *Each note wakes one waiter.* A waiter that was woken and goes away without having looked
+//!    wakes the next one; and one that finds more than it takes does so, too ([`Line`] sees to
+//!    that). So no message waits while a receiver does.
+//!
+//! [`Line`]: super::line::Line
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use icecore_engine::{Observer, Touched};
+use icecore_model::Versionstamp;
+
+use super::format::{Spot, split_name};
+
+/// What receivers and commits share.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    older: Option<Note>,
+    newer: Option<Note>,
+    closed: bool,
+    /// In the order in which they came.
+    waiters: VecDeque<(u64, Waker)>,
+    next_waiter: u64,
+    /// For when the timer is set, by its clock.
+    alarm: Option<Duration>,
+}
+
+/// Some commits put messages into the queue.
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    lowest: Spot,
+    until: Versionstamp,
+}
+
+impl Note {
+    fn with(note: Option<Note>, spot: Spot, stamp: Versionstamp) -> Option<Note> {
+        let lowest = note.map_or(spot, |note| note.lowest.min(spot));
+        Some(Note { lowest, until: stamp })
+    }
+}
+
+/// What the notes say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct News {
+    /// No message was put below this one since the last look.
+    pub(crate) lowest: Option<Spot>,
+    /// Commits up to this one may not be visible yet.
+    pub(crate) unseen: Option<Versionstamp>,
+    pub(crate) closed: bool,
+}
+
+impl Board {
+    /// The state is consistent between any two statements of its critical sections.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The news for somebody who sees all commits up to `visible`.
+    pub(crate) fn news(&self, visible: Versionstamp) -> News {
+        let mut state = self.lock();
+        let lowest = [state.older, state.newer].iter().flatten().map(|note| note.lowest).min();
+        let seen = |note: Option<Note>| note.is_none_or(|note| note.until <= visible);
+        if seen(state.older) {
+            state.older = state.newer.take();
+        }
+        if seen(state.older) {
+            state.older = None;
+        }
+        let unseen = state.newer.or(state.older).map(|note| note.until);
+        News { lowest, unseen, closed: state.closed }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// A place in the line of those who wait, to be entered.
+    pub(crate) fn waiter(self: &Arc<Board>) -> Waiter {
+        let mut state = self.lock();
+        state.next_waiter += 1;
+        Waiter { board: Arc::clone(self), id: state.next_waiter, responsible: false }
+    }
+
+    fn enter(&self, id: u64, waker: &Waker) {
+        let mut state = self.lock();
+        match state.waiters.iter_mut().find(|(waiting, _)| *waiting == id) {
+            Some((_, old)) => old.clone_from(waker),
+            None => state.waiters.push_back((id, waker.clone())),
+        }
+    }
+
+    /// Takes the waiter out; says whether it was still in.
+    fn leave(&self, id: u64) -> bool {
+        let mut state = self.lock();
+        let place = state.waiters.iter().position(|(waiting, _)| *waiting == id);
+        let waiter = place.and_then(|place| state.waiters.remove(place));
+        drop(state);
+        waiter.is_some()
+    }
+
+    /// Wakes the one who has waited for longest.
+    pub(crate) fn wake_one(&self) {
+        let waiter = self.lock().waiters.pop_front();
+        if let Some((_, waker)) = waiter {
+            waker.wake();
+        }
+    }
+
+    /// Notes that the timer is to ring at `at`; `false` if it rings earlier anyway, or if nobody
+    /// waits for it.
+    pub(crate) fn set_alarm(&self, at: Duration) -> bool {
+        let mut state = self.lock();
+        if state.waiters.is_empty() || state.alarm.is_some_and(|alarm| alarm <= at) {
+            return false;
+        }
+        state.alarm = Some(at);
+        true
+    }
+
+    /// The timer has rung for `at`.
+    pub(crate) fn ring(&self, at: Duration) {
+        let mut state = self.lock();
+        if state.alarm.is_none_or(|alarm| at < alarm) {
+            return;
+        }
+        state.alarm = None;
+        drop(state);
+        self.wake_one();
+    }
+}
+
+impl Observer for Board {
+    fn touched(&self, stamp: Versionstamp, effect: Touched<'_>) {
+        let Touched::Set { key } = effect else { return };
+        // A key that is none is reported by whoever reads it.
+        let spot = split_name(key).and_then(|(_, rest)| Spot::decode(rest)).unwrap_or(Spot::FIRST);
+        let mut state = self.lock();
+        if state.older.is_none() {
+            state.older = Note::with(None, spot, stamp);
+        } else {
+            state.newer = Note::with(state.newer, spot, stamp);
+        }
+        drop(state);
+        self.wake_one();
+    }
+
+    fn closed(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        waiters.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+}
+
+/// A place in the line of those who wait. It is given up when this is dropped; if it had been
+/// called by then, the next one is.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    board: Arc<Board>,
+    id: u64,
+    /// Nobody else hears of what this waiter was called for.
+    responsible: bool,
+}
+
+impl Waiter {
+    /// Has `waker` called at the next occasion, in the order in which waiters have come.
+    pub(crate) fn enter(&mut self, waker: &Waker) {
+        self.board.enter(self.id, waker);
+        self.responsible = true;
+    }
+
+    /// It got what it wanted, and waits no longer. Whoever says so calls the next one, if there is
+    /// more to get.
+    pub(crate) fn served(&mut self) {
+        self.board.leave(self.id);
+        self.responsible = false;
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if !self.board.leave(self.id) && self.responsible {
+            self.board.wake_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::super::format::messages_of;
+    use super::*;
+
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn spot(deadline_ms: u64) -> Spot {
+        Spot { deadline_ms, ..Spot::FIRST }
+    }
+
+    fn put(board: &Board, stamp: u64, deadline_ms: u64) {
+        let key = spot(deadline_ms).message_key(&messages_of("q"));
+        board.touched(Versionstamp::new(stamp), Touched::Set { key: &key });
+    }
+
+    #[test]
+    fn a_note_stays_until_its_commits_are_visible_and_then_goes_although_others_come() {
+        let board = Board::default();
+        let news = |visible| {
+            let news = board.news(Versionstamp::new(visible));
+            (news.lowest.map(|spot| spot.deadline_ms), news.unseen.map(Versionstamp::get))
+        };
+        assert_eq!(news(9), (None, None));
+        put(&board, 10, 100);
+        put(&board, 11, 50);
+        assert_eq!(news(9), (Some(50), Some(11)));
+        put(&board, 12, 70);
+        assert_eq!(news(10), (Some(50), Some(12)));
+        assert_eq!(news(10), (Some(50), Some(12)), "the second note takes 11 and 12");
+        assert_eq!(news(12), (Some(50), None));
+        assert_eq!(news(12), (None, None));
+    }
+
+    #[test]
+    fn each_message_wakes_one_waiter_and_one_that_leaves_wakes_the_next() {
+        let board = Arc::new(Board::default());
+        let bells = [(); 3].map(|()| Arc::new(Bell::default()));
+        let rung = || bells.each_ref().map(|bell| bell.0.load(Ordering::SeqCst));
+        let [first, mut second, third] = bells.each_ref().map(|bell| {
+            let mut waiter = board.waiter();
+            waiter.enter(&Arc::clone(bell).into());
+            waiter
+        });
+        put(&board, 1, 1);
+        assert_eq!(rung(), [1, 0, 0]);
+        drop(first);
+        assert_eq!(rung(), [1, 1, 0]);
+        second.served();
+        assert_eq!(rung(), [1, 1, 0]);
+        drop(third);
+        put(&board, 2, 1);
+        assert_eq!(rung(), [1, 1, 0]);
+    }
+
+    #[test]
+    fn the_alarm_wakes_one_waiter_once() {
+        let board = Arc::new(Board::default());
+        let at = Duration::from_millis;
+        assert!(!board.set_alarm(at(5)), "nobody waits");
+        let bell = Arc::new(Bell::default());
+        let mut waiter = board.waiter();
+        waiter.enter(&Arc::clone(&bell).into());
+        assert!(board.set_alarm(at(5)) && board.set_alarm(at(3)) && !board.set_alarm(at(4)));
+        board.ring(at(3));
+        waiter.enter(&Arc::clone(&bell).into());
+        board.ring(at(5));
+        assert_eq!(bell.0.load(Ordering::SeqCst), 1);
+        board.closed();
+        assert_eq!(bell.0.load(Ordering::SeqCst), 2);
+        assert!(board.news(Versionstamp::ZERO).closed);
+    }
+}

@@ -1,0 +1,116 @@
+//! What is committed for a message: the steps of its life.
+//!
+//! A message costs three commits: it is sent with the operation of its sender; *begun* before it
+//! is given to a receiver, so that the attempt counts although the process may end by it; and
+//! *finished*. A failure *moves* it to another deadline, and the last one *gives it up*.
+//!
+//! 1. Every step checks that the message is as the last step has left it: it begins only where it
+//!    is and if nobody else has begun it, and all other steps ask for the attempt record of their
+//!    own beginning. So a step that comes late changes nothing.
+//! 2. A message and its attempt record go in one commit, and dead letters come in the same.
+
+use icecore_engine::{Batch, Check, CommitFuture, Engine, Mutation, Outcome};
+use icecore_model::Versionstamp;
+
+use super::format::{MessageRow, Spot, encode_attempts};
+use super::line::{Line, Ready};
+use crate::error::Error;
+use crate::key::Key;
+
+/// Checks and mutations that own their bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    checks: Vec<(Vec<u8>, Option<Versionstamp>)>,
+    deleted: Vec<Vec<u8>>,
+    /// After the deletions.
+    set: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Change {
+    /// Notes that this is attempt `attempts`; `before` is the stamp of the record of the one before.
+    pub(crate) fn begin(
+        line: &Line,
+        ready: &Ready,
+        before: Option<Versionstamp>,
+        attempts: u32,
+    ) -> Change {
+        let attempt_key = ready.spot.id.attempt_key(&line.name);
+        Change {
+            checks: vec![
+                (ready.spot.message_key(&line.messages), Some(ready.stamp)),
+                (attempt_key.clone(), before),
+            ],
+            deleted: Vec::new(),
+            set: vec![(attempt_key, encode_attempts(attempts))],
+        }
+    }
+
+    /// Takes a beginning back, of which nobody has heard.
+    pub(crate) fn unbegin(line: &Line, spot: Spot, attempts: u32) -> Change {
+        let attempt_key = spot.id.attempt_key(&line.name);
+        match attempts.checked_sub(1).filter(|before| *before > 0) {
+            Some(before) => {
+                Change { set: vec![(attempt_key, encode_attempts(before))], ..Change::default() }
+            }
+            None => Change { deleted: vec![attempt_key], ..Change::default() },
+        }
+    }
+
+    /// Removes the message, whose attempt record has the stamp `attempt`.
+    pub(crate) fn finish(line: &Line, spot: Spot, attempt: Option<Versionstamp>) -> Change {
+        let attempt_key = spot.id.attempt_key(&line.name);
+        Change {
+            checks: vec![(attempt_key.clone(), attempt)],
+            deleted: vec![spot.message_key(&line.messages), attempt_key],
+            set: Vec::new(),
+        }
+    }
+
+    /// Has the message wait at another spot.
+    pub(crate) fn move_to(
+        line: &Line,
+        (spot, to): (Spot, Spot),
+        row: &MessageRow,
+        attempt: Versionstamp,
+    ) -> Change {
+        Change {
+            checks: vec![(spot.id.attempt_key(&line.name), Some(attempt))],
+            deleted: vec![spot.message_key(&line.messages)],
+            set: vec![(to.message_key(&line.messages), row.encode())],
+        }
+    }
+
+    /// Removes the message and stores its payload under its dead-letter keys.
+    pub(crate) fn give_up(
+        line: &Line,
+        spot: Spot,
+        row: &MessageRow,
+        attempt: Option<Versionstamp>,
+    ) -> Change {
+        let letter = |key: &Key| (key.stored().to_vec(), row.payload.to_vec());
+        let set = row.dead_letters.iter().map(letter).collect();
+        Change { set, ..Change::finish(line, spot, attempt) }
+    }
+
+    /// Commits it, and returns when that is visible.
+    pub(crate) fn commit(&self, engine: &Engine) -> Result<Outcome, Error> {
+        Ok(self.with_batch(|batch| engine.commit(batch))?)
+    }
+
+    /// Submits it, with the store's default durability.
+    pub(crate) fn submit(&self, engine: &Engine) -> CommitFuture {
+        let durability = engine.options().durability;
+        self.with_batch(|batch| engine.commit_async(batch, durability))
+    }
+
+    fn with_batch<T>(&self, hand_over: impl FnOnce(Batch<'_>) -> T) -> T {
+        let checks = self.checks.iter();
+        let checks = checks.map(|(key, expected)| Check { key, expected: *expected });
+        let checks: Vec<_> = checks.collect();
+        let deletes = self.deleted.iter().map(|key| Mutation::Delete { key });
+        let sets = self.set.iter();
+        let sets = sets.map(|(key, value)| Mutation::Set { key, value, expires_at: None });
+        let mutations: Vec<_> = deletes.chain(sets).collect();
+        hand_over(Batch { checks: &checks, mutations: &mutations })
+    }
+}

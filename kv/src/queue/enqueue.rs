@@ -1,0 +1,206 @@
+//! What a program says of a message that it sends.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use icecore_engine as engine;
+
+use super::format::{self, MessageRow};
+use crate::error::{Error, ErrorKind};
+use crate::key::Key;
+use crate::limits::{Counting, Limit, Limits, at_most};
+use crate::value::Value;
+
+/// The retries of a message that names none: five, after 0.1, 1, 5, 30 and 60 seconds.
+pub(crate) const DEFAULT_BACKOFF: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+];
+
+/// The longest name of a queue, so that every key of a queue is one that the engine takes.
+pub(crate) const NAME_BYTES_MAX: usize = 1024;
+
+/// The last moment at which a message can become ready: no byte of it is mistaken for a part of
+/// the queue's name.
+const DEADLINE_MS_MAX: u64 = u64::MAX / 2;
+
+/// A message that is about to be sent: [`Kv::enqueue`](crate::Kv::enqueue),
+/// [`Atomic::enqueue`](crate::Atomic::enqueue).
+///
+/// ```
+/// use std::time::Duration;
+/// use icecore::{Enqueue, Kv, key};
+///
+/// let kv = Kv::in_memory()?;
+/// let message = Enqueue::new("remind ada")
+///     .queue("mail")
+///     .delay(Duration::from_secs(3600))
+///     .backoff([Duration::from_secs(1), Duration::from_secs(60)])
+///     .keys_if_undelivered([key!["undelivered", "ada"]]);
+/// kv.enqueue(message)?;
+/// kv.enqueue("for the queue without a name")?;
+/// assert_eq!((kv.queue("mail").len()?, kv.queue("").len()?), (1, 1));
+/// # Ok::<(), icecore::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "nothing is sent before it is enqueued"]
+pub struct Enqueue {
+    queue: String,
+    payload: Value,
+    delay: Duration,
+    backoff: Option<Vec<Duration>>,
+    dead_letters: Vec<Key>,
+}
+
+impl Enqueue {
+    /// A message with this payload, for the queue `""`, ready at once.
+    pub fn new(payload: impl Into<Value>) -> Enqueue {
+        Enqueue {
+            queue: String::new(),
+            payload: payload.into(),
+            delay: Duration::ZERO,
+            backoff: None,
+            dead_letters: Vec::new(),
+        }
+    }
+
+    /// For the queue with this name, of at most 1,024 bytes. A queue exists while it has messages.
+    pub fn queue(mut self, name: impl Into<String>) -> Enqueue {
+        self.queue = name.into();
+        self
+    }
+
+    /// Ready only so long after it was sent, by the store's clock; counted in milliseconds,
+    /// rounded up. At most 30 days, see [`Limits::enqueue_delay`].
+    pub fn delay(mut self, delay: Duration) -> Enqueue {
+        self.delay = delay;
+        self
+    }
+
+    /// How long to wait after each failure; after the last one there is no further attempt. None
+    /// at all: one attempt. The default is 0.1, 1, 5, 30 and 60 seconds. At most five of at most an
+    /// hour, see [`Limits::backoff_intervals`].
+    pub fn backoff(mut self, intervals: impl IntoIterator<Item = Duration>) -> Enqueue {
+        self.backoff = Some(intervals.into_iter().collect());
+        self
+    }
+
+    /// Where the payload is stored when the last attempt has failed: it becomes the value of each
+    /// of these keys. Without any it is lost then. At most ten, see [`Limits::dead_letter_keys`].
+    pub fn keys_if_undelivered(mut self, keys: impl IntoIterator<Item: Into<Key>>) -> Enqueue {
+        self.dead_letters = keys.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What Deno looks at when a message is named, before it looks at the whole operation.
+    pub(crate) fn check_times(&self, limits: &Limits) -> Result<(), Error> {
+        let (max, got) = (limits.enqueue_delay, self.delay);
+        if got > max {
+            let text = Limit::EnqueueDelay.text(ms(max));
+            return Err(too_long(
+                Limit::EnqueueDelay,
+                max,
+                got,
+                format!("{text}: received {}", ms(got)),
+            ));
+        }
+        let backoff = self.backoff.as_deref().unwrap_or_default();
+        at_most(Limit::BackoffIntervals, limits.backoff_intervals, backoff.len(), String::new)?;
+        let max = limits.backoff_interval;
+        match backoff.iter().enumerate().find(|(_, interval)| **interval > max) {
+            Some((index, got)) => Err(too_long(
+                Limit::BackoffInterval,
+                max,
+                *got,
+                format!("Invalid backoffSchedule, interval at index {index} is invalid"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The rest of what Deno looks at, when all keys and values of the operation are right.
+    pub(crate) fn check_sizes(&self, limits: &Limits) -> Result<(), Error> {
+        let place = || format!("a message to the queue {:?}", self.queue);
+        at_most(Limit::PayloadBytes, limits.value_bytes, self.payload.byte_len(), place)?;
+        let keys = self.dead_letters.len();
+        at_most(Limit::DeadLetterKeys, limits.dead_letter_keys, keys, place)?;
+        check_name(&self.queue)
+    }
+
+    pub(crate) fn dead_letters(&self) -> &[Key] {
+        &self.dead_letters
+    }
+
+    /// What counts as a part of the operation: payload, four bytes for each interval, and the
+    /// keys, which Deno's runtime leaves out.
+    pub(crate) fn weight(&self, counting: Counting) -> usize {
+        let keys: usize = match counting {
+            Counting::Manual => self.dead_letters.iter().map(|key| key.encoded().len()).sum(),
+            Counting::Runtime => 0,
+        };
+        let backoff = self.backoff.as_ref().map_or(0, |intervals| 4 * intervals.len());
+        self.payload.byte_len().saturating_add(keys).saturating_add(backoff)
+    }
+
+    /// What is stored when the message is sent at `now_ms`, as number `index` of its operation.
+    pub(crate) fn prepare(&self, now_ms: u64, index: u32) -> PreparedMessage {
+        let deadline_ms = now_ms.saturating_add(ms(self.delay)).min(DEADLINE_MS_MAX);
+        let backoff = self.backoff.as_deref().unwrap_or(&DEFAULT_BACKOFF);
+        let row = MessageRow {
+            enqueued_ms: now_ms,
+            backoff_ms: backoff.iter().copied().map(ms).collect(),
+            dead_letters: self.dead_letters.clone(),
+            payload: Bytes::copy_from_slice(&self.payload.stored()),
+        };
+        let mut prefix = format::messages_of(&self.queue);
+        prefix.extend_from_slice(&deadline_ms.to_be_bytes());
+        PreparedMessage { prefix, suffix: index.to_be_bytes(), value: row.encode() }
+    }
+}
+
+impl<T: Into<Value>> From<T> for Enqueue {
+    fn from(payload: T) -> Enqueue {
+        Enqueue::new(payload)
+    }
+}
+
+/// A message in the form from which the engine's mutation is borrowed.
+pub(crate) struct PreparedMessage {
+    prefix: Vec<u8>,
+    suffix: [u8; 4],
+    value: Vec<u8>,
+}
+
+impl PreparedMessage {
+    pub(crate) fn engine(&self) -> engine::Mutation<'_> {
+        engine::Mutation::SetVersionstamped {
+            prefix: &self.prefix,
+            suffix: &self.suffix,
+            value: &self.value,
+            expires_at: None,
+        }
+    }
+}
+
+/// When a message that has failed is ready again.
+pub(crate) fn deadline_after(now_ms: u64, backoff_ms: u64) -> u64 {
+    now_ms.saturating_add(backoff_ms).min(DEADLINE_MS_MAX)
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    at_most(Limit::Engine("the name of a queue"), NAME_BYTES_MAX, name.len(), String::new)
+}
+
+fn too_long(limit: Limit, max: Duration, got: Duration, text: String) -> Error {
+    let kind = ErrorKind::LimitExceeded { limit, max: ms(max), got: ms(got) };
+    let detail = format!("{} ms of at most {}", ms(got), ms(max));
+    Error::with_text(kind, text, detail)
+}
+
+/// Milliseconds, rounded up: a wait is never shorter than was asked for.
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,318 @@
+//! One queue, as all handles of it share it: which messages are on lease, and what comes next.
+//!
+//! A receiver *picks*: it takes the news from the [`Board`], looks for the first message that is
+//! ready and not on lease, and takes a [`Lease`] on it. Picks come one after the other.
+//!
+//! 1. *Every message below the floor is ahead, on lease, or no more.* So a pick reads from the
+//!    floor on, and never again what was taken before: neither deletions nor leases make a queue
+//!    slower. Whatever puts a message below the floor lowers it: a note on the board, a lease that
+//!    is given back, a retry.
+//! 2. *Nothing that is ahead is on lease*, and nobody else can take it: messages are removed only
+//!    by those who have a lease on them. Some messages are read ahead at once.
+//! 3. *A lease is on one message, and only one.* It lives in memory alone, since one process owns
+//!    the store, and as long as its holder.
+//! 4. *Nothing is picked before its deadline.*
+//!
+//! The lock of the picks is never taken by a commit, and the board's never while the store is
+//! read.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use icecore_engine::{Engine, Observation, Observer};
+use icecore_model::Versionstamp;
+
+use super::board::{Board, Waiter};
+use super::format::{Spot, end_of, messages_of};
+use super::timer::Timer;
+use crate::error::{Error, ErrorKind};
+
+/// How many messages are read ahead.
+const AHEAD_MAX: usize = 64;
+/// How many bytes of messages are read ahead, give or take one message.
+const AHEAD_BYTES_MAX: usize = 256 << 10;
+
+/// All queues of a store that somebody has a handle of.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    by_name: Arc<Mutex<HashMap<String, Weak<Line>>>>,
+    timer: Arc<Timer>,
+}
+
+impl Lines {
+    /// The queue `name`.
+    pub(crate) fn line(&self, name: &str) -> Arc<Line> {
+        let mut by_name = lock(&self.by_name);
+        if let Some(line) = by_name.get(name).and_then(Weak::upgrade) {
+            return line;
+        }
+        let line = Arc::new(Line {
+            name: name.to_owned(),
+            messages: messages_of(name),
+            board: Arc::default(),
+            timer: Arc::clone(&self.timer),
+            observation: Mutex::default(),
+            picks: Mutex::default(),
+            lines: Arc::clone(&self.by_name),
+        });
+        by_name.insert(name.to_owned(), Arc::downgrade(&line));
+        line
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.timer.stop();
+    }
+}
+
+/// One queue.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    /// What the keys of its messages begin with.
+    pub(crate) messages: Vec<u8>,
+    pub(crate) board: Arc<Board>,
+    timer: Arc<Timer>,
+    /// From the first pick on.
+    observation: Mutex<Option<Observation>>,
+    picks: Mutex<Picks>,
+    lines: Arc<Mutex<HashMap<String, Weak<Line>>>>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let mut lines = lock(&self.lines);
+        // Somebody may have made the queue anew since the last handle of this one was gone.
+        if lines.get(&self.name).is_some_and(|line| line.strong_count() == 0) {
+            lines.remove(&self.name);
+        }
+    }
+}
+
+/// A message that is ready.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) spot: Spot,
+    /// The commit that put it there.
+    pub(crate) stamp: Versionstamp,
+    pub(crate) stored: Bytes,
+}
+
+#[derive(Debug)]
+struct Picks {
+    floor: Spot,
+    /// Ready messages below the floor, in their order.
+    ahead: VecDeque<Ready>,
+    leased: HashSet<Spot>,
+    beyond: Beyond,
+}
+
+/// What is known of the messages from the floor on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beyond {
+    Unknown,
+    /// None is ready before this moment.
+    Deadline(u64),
+    Nothing,
+}
+
+impl Default for Picks {
+    fn default() -> Picks {
+        Picks {
+            floor: Spot::FIRST,
+            ahead: VecDeque::new(),
+            leased: HashSet::new(),
+            beyond: Beyond::Unknown,
+        }
+    }
+}
+
+/// What a pick comes to.
+#[derive(Debug)]
+pub(crate) enum Pick {
+    Ready(Ready, Lease),
+    /// A commit that has messages may not be visible yet: look again when it is.
+    Unseen(Versionstamp),
+    /// No message is ready before the next one is put, or before the alarm that was set.
+    Nothing,
+    Closed,
+}
+
+impl Line {
+    /// Takes the first message that is ready. Then `waiter`, who asks for it, waits no longer.
+    pub(crate) fn pick(
+        self: &Arc<Line>,
+        engine: &Engine,
+        waiter: Option<&mut Waiter>,
+    ) -> Result<Pick, Error> {
+        if !self.observe(engine)? {
+            return Ok(Pick::Closed);
+        }
+        let mut picks = lock(&self.picks);
+        // The visible stamp comes first: what is visible when the news are read is then scanned.
+        let visible = engine.visible();
+        let news = self.board.news(visible);
+        if news.closed {
+            return Ok(Pick::Closed);
+        }
+        if let Some(lowest) = news.lowest {
+            picks.lower(lowest);
+        }
+        let now_ms = engine.now_ms();
+        if picks.must_scan(now_ms) {
+            self.read_ahead(&mut picks, engine, now_ms)?;
+        }
+        let ready = picks.ahead.pop_front();
+        let lease = ready.as_ref().map(|ready| {
+            assert!(picks.leased.insert(ready.spot), "what is ahead is not on lease");
+            Lease { line: Arc::clone(self), spot: ready.spot, over: false }
+        });
+        let more = !picks.ahead.is_empty() || picks.beyond == Beyond::Unknown;
+        let beyond = picks.beyond;
+        drop(picks);
+        if let Some(waiter) = waiter.filter(|_| ready.is_some()) {
+            waiter.served();
+        }
+        if ready.is_some() && more {
+            self.board.wake_one();
+        } else if let Beyond::Deadline(deadline_ms) = beyond {
+            self.timer.set(&self.board, deadline_ms.saturating_sub(now_ms))?;
+        }
+        Ok(match (ready.zip(lease), news.unseen) {
+            (Some((ready, lease)), _) => Pick::Ready(ready, lease),
+            (None, Some(stamp)) => Pick::Unseen(stamp),
+            (None, None) => Pick::Nothing,
+        })
+    }
+
+    /// Whether the store is open.
+    pub(crate) fn is_open(&self, engine: &Engine) -> Result<bool, Error> {
+        Ok(self.observe(engine)? && !self.board.is_closed())
+    }
+
+    /// Begins to observe, unless that has happened; `false` when the store is closed.
+    fn observe(&self, engine: &Engine) -> Result<bool, Error> {
+        let mut observation = lock(&self.observation);
+        if observation.is_none() {
+            let range = self.messages.clone()..end_of(&self.messages);
+            let board = Arc::clone(&self.board) as Arc<dyn Observer>;
+            match engine.observe(vec![range], board).map_err(Error::from) {
+                Ok(made) => *observation = Some(made),
+                Err(error) if error.kind() == ErrorKind::Closed => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads messages that are ready, from the floor on, and raises it.
+    fn read_ahead(&self, picks: &mut Picks, engine: &Engine, now_ms: u64) -> Result<(), Error> {
+        let start = picks.floor.message_key(&self.messages);
+        let mut bytes = 0;
+        picks.beyond = Beyond::Unknown;
+        for item in engine.scan(&start, &end_of(&self.messages))? {
+            let item = item?;
+            let spot = self.spot(item.key())?;
+            if spot.deadline_ms > now_ms {
+                picks.beyond = Beyond::Deadline(spot.deadline_ms);
+                return Ok(());
+            }
+            picks.floor = spot.next();
+            if picks.leased.contains(&spot) {
+                continue;
+            }
+            bytes += item.value.len();
+            picks.ahead.push_back(Ready { spot, stamp: item.stamp, stored: item.value });
+            if picks.ahead.len() >= AHEAD_MAX || bytes >= AHEAD_BYTES_MAX {
+                return Ok(());
+            }
+        }
+        picks.beyond = Beyond::Nothing;
+        Ok(())
+    }
+
+    /// The spot of a message key of this queue.
+    pub(crate) fn spot(&self, key: &[u8]) -> Result<Spot, Error> {
+        let rest = key.get(self.messages.len()..).unwrap_or_default();
+        Spot::decode(rest).map_err(|malformed| Error::bad_queue(&self.name, malformed))
+    }
+
+    /// There is a message at `spot` that may be below the floor.
+    pub(crate) fn put(&self, spot: Spot) {
+        lock(&self.picks).lower(spot);
+        self.board.wake_one();
+    }
+
+    /// How many messages are on lease.
+    pub(crate) fn leased(&self) -> usize {
+        lock(&self.picks).leased.len()
+    }
+}
+
+impl Picks {
+    /// Sees to it that a message at `spot` is found.
+    fn lower(&mut self, spot: Spot) {
+        self.beyond = Beyond::Unknown;
+        if self.ahead.back().is_some_and(|last| spot < last.spot) {
+            // Its place may be among those ahead: they are read again, with it.
+            let first = self.ahead.front().expect("there is a last one").spot;
+            self.ahead.clear();
+            self.floor = self.floor.min(first);
+        }
+        self.floor = self.floor.min(spot);
+    }
+
+    fn must_scan(&self, now_ms: u64) -> bool {
+        let quiet = match self.beyond {
+            Beyond::Unknown => false,
+            Beyond::Deadline(deadline_ms) => now_ms < deadline_ms,
+            Beyond::Nothing => true,
+        };
+        self.ahead.is_empty() && !quiet
+    }
+}
+
+/// The right to work on one message. While it lives, nobody else gets the message; when it is
+/// dropped, the message is ready again, at its old place.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    line: Arc<Line>,
+    spot: Spot,
+    /// The message is no longer here.
+    over: bool,
+}
+
+impl Lease {
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
+    pub(crate) fn spot(&self) -> Spot {
+        self.spot
+    }
+
+    /// The message is no more, or has been moved to another spot; that is visible.
+    pub(crate) fn settle(mut self, moved_to: Option<Spot>) {
+        lock(&self.line.picks).leased.remove(&self.spot);
+        self.over = true;
+        if let Some(spot) = moved_to {
+            self.line.put(spot);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.over {
+            lock(&self.line.picks).leased.remove(&self.spot);
+            self.line.put(self.spot);
+        }
+    }
+}
+
+/// The guarded states are consistent between any two statements of their critical sections.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
