@@ -1,5 +1,6 @@
 //! One entry for every check.
 
+mod api;
 mod deno_diff;
 mod mutants;
 mod search;
@@ -25,6 +26,8 @@ enum Task {
     DenoDiff(deno_diff::Arguments),
     /// Looks for bugs that were planted.
     Mutants(mutants::Arguments),
+    /// Compares the public items with the list that was reviewed.
+    Api(api::Arguments),
     /// Runs everything that CI runs, and a short simulation.
     Verify,
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Task::Sim(arguments) => sim::run(&arguments),
         Task::DenoDiff(arguments) => deno_diff::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
+        Task::Api(arguments) => api::run(&arguments),
         Task::Verify => verify::run(),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -62,6 +62,7 @@ pub(crate) fn run() -> bool {
     } else {
         tally.skip(deny, "cargo-deny is not installed");
     }
+    tally.command("cargo xtask api", &[]);
     tally.simulate(&["--seeds", SEEDS]);
     tally.simulate(&["--exhaustive"]);
     tally.simulate(&["--failures"]);
