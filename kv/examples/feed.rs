@@ -65,7 +65,7 @@ fn main() -> Result<(), Error> {
 
     let mut highest: BTreeMap<Key, u64> = BTreeMap::new();
     for (key, reading) in &copy {
-        let Some(sensor) = key.parts()?.into_iter().nth(1) else { continue };
+        let [_, sensor, _] = &key.parts()?[..] else { continue };
         let highest = highest.entry(key!["reading", sensor]).or_default();
         *highest = (*highest).max(*reading);
     }

@@ -145,7 +145,7 @@ impl Kv {
 /// - Whoever takes events more slowly than keys change gets no [`Event::UpTo`] until there are
 ///   fewer than 256 changes of less than 1 MiB left to tell, or a pause in which it catches up.
 ///
-/// The feed holds at most 256 events of 1 MiB together, or one that is larger, and nothing of the
+/// The feed holds at most 256 events, of at most 1 MiB besides the last of them, and nothing of the
 /// store: a slow consumer costs no more than a fast one.
 ///
 /// As an iterator it waits for the next event, in the thread that asks. There are also

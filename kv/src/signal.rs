@@ -88,9 +88,12 @@ impl Signal {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, note: impl FnOnce(&mut Heard)) {
+    /// Notes something, and calls the consumer if `note` says that this is news.
+    fn tell(&self, note: impl FnOnce(&mut Heard) -> bool) {
         let mut heard = self.lock();
-        note(&mut heard);
+        if !note(&mut heard) {
+            return;
+        }
         let waker = heard.waker.take();
         drop(heard);
         self.changed.notify_one();
@@ -116,6 +119,10 @@ impl Signal {
         }
     }
 
+    fn end(&self) {
+        self.tell(|heard| !std::mem::replace(&mut heard.is_ended, true));
+    }
+
     /// Leaves `waker` to be called, and takes back those that were left before.
     fn swap_waker(&self, waker: Option<&Waker>) -> (Option<Waker>, Vec<Waker>) {
         let waker = waker.cloned();
@@ -126,11 +133,12 @@ impl Signal {
 
 impl Observer for Signal {
     fn touched(&self, stamp: Versionstamp, _effect: Touched<'_>) {
-        self.tell(|heard| heard.touched = heard.touched.max(stamp));
+        // Of the effects of one commit, the first is news.
+        self.tell(|heard| std::mem::replace(&mut heard.touched, stamp) < stamp);
     }
 
     fn closed(&self) {
-        self.tell(|heard| heard.is_ended = true);
+        self.end();
     }
 }
 
@@ -252,12 +260,73 @@ pub struct Canceller {
 impl Canceller {
     /// Ends it: it gives nothing more, and a thread or a task that waits for it goes on.
     pub fn cancel(&self) {
-        self.signal.tell(|heard| heard.is_ended = true);
+        self.signal.end();
     }
 }
 
 impl fmt::Debug for Canceller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Canceller")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Counts calls of all wakers, and their ends.
+    #[derive(Default)]
+    struct Counts {
+        calls: AtomicUsize,
+        drops: AtomicUsize,
+    }
+
+    struct Counted(Arc<Counts>);
+
+    impl Wake for Counted {
+        fn wake(self: Arc<Self>) {
+            self.0.calls.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.drops.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Asks with a waker that nobody else has.
+    fn ask(signal: &Signal, seen: u64, counts: &Arc<Counts>) -> bool {
+        let waker = Waker::from(Arc::new(Counted(Arc::clone(counts))));
+        let news = signal.listen(Some(Versionstamp::new(seen)), Patience::Wake(&waker));
+        news.is_some()
+    }
+
+    fn touch(signal: &Signal, stamp: u64) {
+        signal.touched(Versionstamp::new(stamp), Touched::Set { key: b"" });
+    }
+
+    #[test]
+    fn a_waker_is_called_once_and_dropped_by_the_consumer_only() {
+        let (signal, counts) = (Signal::default(), Arc::<Counts>::default());
+        let count = || (counts.calls.load(Ordering::SeqCst), counts.drops.load(Ordering::SeqCst));
+        assert!(!ask(&signal, 0, &counts));
+        touch(&signal, 1);
+        touch(&signal, 1);
+        touch(&signal, 2);
+        assert_eq!(count(), (1, 0), "the store has called it, and kept it");
+        assert!(ask(&signal, 1, &counts));
+        assert_eq!(count(), (1, 1));
+        assert!(!ask(&signal, 2, &counts));
+        assert_eq!(count(), (1, 2));
+        signal.closed();
+        signal.closed();
+        assert_eq!(count(), (2, 2));
+        drop(signal.swap_waker(None));
+        assert_eq!(count(), (2, 3));
+        assert!(ask(&signal, 2, &counts));
     }
 }

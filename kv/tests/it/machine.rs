@@ -11,6 +11,7 @@ pub(crate) struct Machine {
     pub(crate) disk: Arc<SimDisk>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) random: Arc<SeededRandom>,
+    pub(crate) memtable_bytes: usize,
 }
 
 impl Machine {
@@ -19,10 +20,11 @@ impl Machine {
             disk: SimDisk::new(seed, Rules::none()),
             clock: Arc::new(ManualClock::at(1_000_000)),
             random: Arc::new(SeededRandom::new(seed)),
+            memtable_bytes: 32 << 10,
         }
     }
 
-    /// Opens the store, with memtables so small that tables come soon.
+    /// Opens the store; its memtables are so small that tables come soon, unless that was changed.
     pub(crate) fn try_open(&self) -> Result<Kv, Error> {
         let environment = Environment {
             disk: self.disk.clone(),
@@ -30,7 +32,7 @@ impl Machine {
             random: self.random.clone(),
         };
         let builder = Kv::builder_in(environment).reserve_bytes(0).limits(Limits::none());
-        builder.memtable_bytes(32 << 10).open()
+        builder.memtable_bytes(self.memtable_bytes).open()
     }
 
     pub(crate) fn open(&self) -> Kv {

@@ -222,6 +222,22 @@ fn an_expired_key_gives_a_frame() {
 }
 
 #[test]
+fn a_commit_that_may_be_lost_ends_a_watch_with_an_error() {
+    let machine = Machine::new(1);
+    let kv = machine.open();
+    let mut watch = kv.watch([key!["a"]]).unwrap();
+    let mut polled = kv.watch([key!["a"]]).unwrap();
+    assert_eq!((next(&mut watch), next(&mut polled)), (vec![0], vec![0]));
+    machine.disk.kill();
+    assert_eq!(kv.set(key!["a"], 1).unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    let told = block_on(std::future::poll_fn(|cx| polled.poll_next(cx)));
+    for error in [watch.next(), told] {
+        assert_eq!(error.unwrap().unwrap_err().kind(), ErrorKind::Poisoned);
+    }
+    assert!(watch.is_ended() && watch.next().is_none());
+}
+
+#[test]
 fn a_task_is_woken_by_commits_by_closing_and_by_a_canceller() {
     let kv = Kv::in_memory().unwrap();
     let frames = |mut watch: Watch| async move {

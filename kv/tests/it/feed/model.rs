@@ -7,18 +7,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use icecore::{Entry, Feed, Key, Kv, Versionstamp, key};
+use icecore::{Entry, Event, Feed, Key, Kv, Versionstamp, key};
 use icecore_disk::random::SeededRandom;
 use icecore_disk::sim::{Crash, Rules, SimDisk};
 
 use super::Copy;
 use crate::machine::{Machine, commit};
 
+const SEEDS: u64 = 12;
+
 /// More than two batches of a feed.
 const KEYS: u64 = 700;
 
 /// Keys, and the commits that set them.
 type Contents = Vec<(Key, Versionstamp)>;
+
+/// The bytes of a large value: of fifty, a batch is full.
+const LARGE: usize = 20 << 10;
 
 struct World {
     machine: Machine,
@@ -30,8 +35,11 @@ struct World {
     copy: Copy,
     /// What the consumer has on its disk.
     saved: Copy,
-    /// How often.
+    /// Nothing was taken from the feed yet.
+    is_fresh: bool,
+    /// How often the copy went on from what was saved, and how often from nothing.
     resumed: u64,
+    resets: u64,
 }
 
 fn contents<'e>(entries: impl Iterator<Item = &'e Entry>) -> Contents {
@@ -45,28 +53,41 @@ fn nth(n: u64) -> Key {
 impl World {
     fn new(seed: u64) -> World {
         let disk = SimDisk::new(seed, Rules::power_cut());
-        let machine = Machine { disk, ..Machine::new(seed) };
+        // Where flushes are rare, deletions are seldom forgotten.
+        let memtable_bytes = if seed.is_multiple_of(2) { 32 << 10 } else { 4 << 20 };
+        let machine = Machine { disk, memtable_bytes, ..Machine::new(seed) };
         let kv = machine.open();
         let feed = kv.watch_prefix(..).unwrap();
         let dice = Arc::new(SeededRandom::new(seed));
         let (copy, saved) = (Copy::default(), Copy::default());
-        World { machine, dice, kv, history: BTreeMap::new(), feed, copy, saved, resumed: 0 }
+        World {
+            machine,
+            dice,
+            kv,
+            history: BTreeMap::new(),
+            feed,
+            copy,
+            saved,
+            is_fresh: true,
+            resumed: 0,
+            resets: 0,
+        }
     }
 
     fn commit(&mut self) {
         let mut atomic = self.kv.atomic();
-        let many = if self.dice.one_in(10) { 300 } else { 4 };
+        let many = if self.dice.one_in(4) { 300 } else { 4 };
         for _ in 0..self.dice.below(many) {
             let key = nth(self.dice.below(KEYS));
-            atomic = match self.dice.below(10) {
-                0..6 => atomic.set(key, self.dice.next()),
-                6..8 => atomic.delete(key),
-                8 => atomic.set(key, vec![7; usize::try_from(self.dice.below(9_000)).unwrap()]),
-                _ if self.dice.one_in(8) => {
+            atomic = match self.dice.below(200) {
+                0..160 => atomic.set(key, self.dice.next()),
+                160..170 => atomic.set(key, vec![7; LARGE]),
+                170..190 => atomic.delete(key),
+                190..199 => atomic.delete_range(key.clone()..key.with("end")),
+                _ => {
                     let other = nth(self.dice.below(KEYS));
                     atomic.delete_range(key.clone().min(other.clone())..key.max(other))
                 }
-                _ => atomic.delete_range(key.clone()..key.with("end")),
             };
         }
         commit(atomic);
@@ -89,6 +110,10 @@ impl World {
                 assert!(self.copy.is_of(self.kv.list(..)), "the copy is not the store");
                 return;
             };
+            let is_reset = event == Event::Reset;
+            self.resets += u64::from(is_reset);
+            self.resumed += u64::from(!is_reset && self.is_fresh);
+            self.is_fresh = false;
             if self.copy.carry_out(event) {
                 let then =
                     self.copy.up_to.and_then(|stamp| self.history.range(..=stamp).next_back());
@@ -126,7 +151,7 @@ impl World {
         self.feed = self.kv.changes(.., self.copy.up_to).unwrap();
         // The first thing told may be that nothing has changed.
         self.copy.up_to = None;
-        self.resumed += 1;
+        self.is_fresh = true;
     }
 }
 
@@ -134,21 +159,21 @@ impl World {
 fn a_copy_follows_the_store_through_everything() {
     let mut resumed = 0;
     let mut resets = 0;
-    for seed in 0..8 {
+    for seed in 0..SEEDS {
         let mut world = World::new(seed);
         for _ in 0..250 {
             match world.dice.below(40) {
                 0 => world.reopen(),
                 1 => world.resume(),
                 2 => world.kv.flush().unwrap(),
-                3..12 => world.consume(),
+                3..16 => world.consume(),
                 _ => world.commit(),
             }
         }
         world.copy.catch_up(&mut world.feed);
         assert!(world.copy.is_of(world.kv.list(..)), "seed {seed}");
         resumed += world.resumed;
-        resets += world.copy.resets;
+        resets += world.resets;
     }
-    assert!(resumed > 20, "{resumed} times something was resumed, {resets} resets remained");
+    assert!(resumed > SEEDS && resets > SEEDS, "{resumed} resumed, {resets} resets");
 }
