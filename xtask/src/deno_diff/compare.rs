@@ -2,7 +2,7 @@
 //!
 //! Versionstamps are compared by their rank among all that the history has shown: each side counts
 //! in its own way. They also stand in keys and so in cursors; there the twenty digits are replaced
-//! in the same way.
+//! in the same way. Deliveries have no order: Deno's have none.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -58,6 +58,9 @@ fn ranked(outcomes: &[Outcome]) -> Vec<Outcome> {
     let mut outcomes = outcomes.to_vec();
     let rank = |stamp: &String| stamps.iter().position(|it| it == stamp).expect("it was seen");
     for outcome in &mut outcomes {
+        if let Outcome::Delivered { messages } = outcome {
+            messages.sort_by_cached_key(|delivery| format!("{delivery:?}"));
+        }
         visit(outcome, &mut |stamp| *stamp = format!("versionstamp {}", rank(stamp)));
     }
     outcomes

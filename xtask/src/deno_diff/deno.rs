@@ -92,9 +92,30 @@ impl Deno {
         if is_complete { Ok(outcomes) } else { Err("Deno has not answered everything".to_owned()) }
     }
 
+    /// Starts a program of `xtask/deno` with this input and a file for a store, which is not there
+    /// yet, and gives what it has written.
+    pub(crate) fn run_on_file(&self, program: &str, input: String) -> Result<String, String> {
+        let folder = home().join("store");
+        make_empty(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let folder = folder.to_str().ok_or("the path of the workspace is not UTF-8")?;
+        let rights = [format!("--allow-read={folder}"), format!("--allow-write={folder}")];
+        let rights = rights.each_ref().map(String::as_str);
+        self.start_with(&rights, program, &[&format!("{folder}/kv.sqlite3")], input)
+    }
+
     /// Starts a program of `xtask/deno` with this input, and gives what it has written.
     pub(crate) fn start(
         &self,
+        program: &str,
+        arguments: &[&str],
+        input: String,
+    ) -> Result<String, String> {
+        self.start_with(&[], program, arguments, input)
+    }
+
+    fn start_with(
+        &self,
+        rights: &[&str],
         program: &str,
         arguments: &[&str],
         input: String,
@@ -105,6 +126,7 @@ impl Deno {
             .command(&["run", "--unstable-kv", "--no-prompt", "--no-remote", "--no-npm"])
             .arg("--no-config")
             .arg("--no-lock")
+            .args(rights)
             .arg(program)
             .args(arguments)
             .stdin(Stdio::piped())
@@ -155,6 +177,14 @@ fn copy_package() -> std::io::Result<()> {
         std::fs::copy(sources().join(name), home().join(name))?;
     }
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "files of this tool, not of a store")]
+fn make_empty(directory: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir_all(directory),
+    }
 }
 
 /// What is in a directory; nothing if it is none.

@@ -17,9 +17,6 @@ use icecore_disk::random::SeededRandom;
 use super::history::{Check, Cursor, History, List, Message, Mutation, Parts, Stamp, Step};
 use super::tagged::{Tagged, key_of};
 
-/// The queue is not there yet.
-const QUEUES: bool = false;
-
 mod large;
 mod pool;
 
@@ -64,7 +61,7 @@ impl Maker {
     }
 
     fn step(&mut self) {
-        let step = match self.below(40) {
+        let step = match self.below(44) {
             0..5 => Step::Get { key: self.any_key() },
             5..7 => Step::GetMany { keys: (0..self.below(6)).map(|_| self.any_key()).collect() },
             7..13 => {
@@ -74,10 +71,10 @@ impl Maker {
             13..15 => Step::Delete { key: self.any_key() },
             15..27 => self.atomic(),
             27..36 => Step::List(self.list()),
-            36 if QUEUES => Step::Enqueue(self.message()),
+            36 => Step::Enqueue(self.message()),
             37 => Step::Pass,
-            38 if self.one_in(3) => self.faulty_step(),
-            38 => self.operation_that_may_fail(),
+            38 => self.faulty_step(),
+            39..43 => self.operation_that_may_fail(),
             _ => self.large_step(),
         };
         self.steps.push(step);
@@ -89,9 +86,7 @@ impl Maker {
         self.steps.push(Step::Pass);
         self.steps.push(Step::List(all(false)));
         self.steps.push(Step::List(all(true)));
-        if QUEUES {
-            self.steps.push(Step::Deliver);
-        }
+        self.steps.push(Step::Deliver);
         let dead = Some(vec![Tagged::text(pool::DEAD)]);
         self.steps.push(Step::List(List { prefix: dead, unordered: true, ..List::default() }));
     }
@@ -177,8 +172,7 @@ impl Maker {
                 key: self.pick(&pool::log_prefixes()).clone(),
                 value: pool::value(&self.dice),
             },
-            _ if QUEUES => Mutation::Enqueue(self.message()),
-            _ => Mutation::Delete { key: self.any_key() },
+            _ => Mutation::Enqueue(self.message()),
         }
     }
 

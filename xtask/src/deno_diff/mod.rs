@@ -3,8 +3,10 @@
 //! Random [histories](history) run in the real [Deno](deno), on `:memory:`, and in
 //! [Icecore](ours). Results, the order of versionstamps, the texts of errors and the final
 //! contents are [compared](compare). Differences are allowed only where the list of
-//! [`defects`] has them. At last a [ledger](transfers) is kept in both, by the same transfers.
+//! [`defects`] has them. Then the [bytes] in which keys and values are stored are compared, and
+//! a [ledger](transfers) is kept in both, by the same transfers.
 
+mod bytes;
 mod compare;
 mod defects;
 mod deno;
@@ -82,8 +84,9 @@ fn compare_all(deno: &Deno, arguments: &Arguments) -> Result<bool, String> {
     println!("{tally}");
     println!("{} histories, {differences} of them differ", histories.len());
     let meant = compare_defects(deno)?;
+    let same_bytes = bytes::compare(deno, &histories)?;
     let balanced = transfers::compare(deno)?;
-    Ok(differences == 0 && meant && balanced)
+    Ok(differences == 0 && meant && same_bytes && balanced)
 }
 
 /// Whether the differences that are meant are as the list says.

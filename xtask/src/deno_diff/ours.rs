@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use icecore::{
-    Atomic, Commit, Consistency, Environment, Error, Expiry, Key, Kv, Limits, Mutation, Selector,
-    SumRange, Versionstamp,
+    Atomic, Commit, Consistency, Enqueue, Environment, Error, Expiry, Key, Kv, Limits, Mutation,
+    Selector, SumRange, Versionstamp,
 };
 use icecore_disk::clock::ManualClock;
 use icecore_disk::random::SeededRandom;
 use icecore_disk::sim::{Rules, SimDisk};
 
 use super::history::{
-    self, Check, Cursor, Entry, History, Outcome, Outcomes, PASSING_MS, Stamp, Step,
+    self, Check, Cursor, Delivery, Entry, History, Message, Outcome, Outcomes, PASSING_MS, Stamp,
+    Step,
 };
 use super::tagged::{Tagged, key_of};
 
@@ -45,6 +46,8 @@ struct Run {
     kv: Kv,
     clock: Arc<ManualClock>,
     outcomes: Vec<Outcome>,
+    /// What was sent and may be delivered.
+    waiting: Vec<Message>,
 }
 
 impl Run {
@@ -56,7 +59,7 @@ impl Run {
             random: Arc::new(SeededRandom::new(0)),
         };
         let kv = Kv::builder_in(environment).limits(Limits::deno()).open()?;
-        Ok(Run { kv, clock, outcomes: Vec::new() })
+        Ok(Run { kv, clock, outcomes: Vec::new(), waiting: Vec::new() })
     }
 
     fn step(&mut self, step: &Step) -> Result<Outcome, Refused> {
@@ -92,7 +95,12 @@ impl Run {
                 self.clock.advance_ms(PASSING_MS);
                 Ok(Outcome::Done)
             }
-            Step::Enqueue(_) | Step::Deliver => Ok(Outcome::Done),
+            Step::Enqueue(message) => {
+                let stamp = self.kv.enqueue(enqueue(message))?;
+                self.waiting.push(message.clone());
+                Ok(Outcome::Commit { stamp: Some(stamp.to_string()) })
+            }
+            Step::Deliver => self.deliver(),
         }
     }
 
@@ -111,42 +119,43 @@ impl Run {
             atomic = atomic.check_versionstamp(key, stamp);
         }
         for mutation in mutations {
-            atomic = self.mutate(atomic, mutation);
+            atomic = mutate(atomic, mutation);
         }
-        let stamp = match atomic.commit()? {
-            Commit::Done { versionstamp } => Some(versionstamp.to_string()),
-            Commit::CheckFailed { .. } => None,
+        let Commit::Done { versionstamp } = atomic.commit()? else {
+            return Ok(Outcome::Commit { stamp: None });
         };
-        Ok(Outcome::Commit { stamp })
+        let sent = mutations.iter().filter_map(|mutation| match mutation {
+            history::Mutation::Enqueue(message) => Some(message.clone()),
+            _ => None,
+        });
+        self.waiting.extend(sent);
+        Ok(Outcome::Commit { stamp: Some(versionstamp.to_string()) })
     }
 
-    fn mutate<'kv>(&mut self, atomic: Atomic<'kv>, mutation: &history::Mutation) -> Atomic<'kv> {
-        use history::Mutation as Asked;
-        let range = SumRange::default();
-        let mutation = match mutation {
-            Asked::Set { key, value, expire_in } => Mutation::Set {
-                key: key_of(key),
-                value: value.stored(),
-                expiry: expire_in.map(|ms| Expiry::In(Duration::from_millis(ms))),
-            },
-            Asked::SetVersionstamped { key, value } => Mutation::SetVersionstamped {
-                prefix: key_of(key),
-                value: value.stored(),
-                expiry: None,
-            },
-            Asked::Delete { key } => Mutation::Delete { key: key_of(key) },
-            Asked::Sum { key, value } => {
-                Mutation::Sum { key: key_of(key), operand: value.stored(), range }
+    /// Receives until nothing has come for some time.
+    fn deliver(&mut self) -> Result<Outcome, Refused> {
+        /// Longer than the backoff of any message that is refused.
+        const QUIET_MS: u64 = 10 * PASSING_MS;
+        let queue = self.kv.queue("");
+        let mut messages = Vec::new();
+        let mut quiet_ms = 0;
+        while quiet_ms < QUIET_MS {
+            let Some(message) = queue.try_receive()? else {
+                self.clock.advance_ms(PASSING_MS);
+                quiet_ms += PASSING_MS;
+                continue;
+            };
+            quiet_ms = 0;
+            let value = Tagged::of_stored(message.payload());
+            let attempt = message.attempt() as usize;
+            let sent = self.waiting.iter().find(|sent| sent.value == value);
+            match attempt <= sent.map_or(0, |sent| sent.fails) {
+                true => message.fail()?,
+                false => message.finish()?,
             }
-            Asked::Min { key, value } => {
-                Mutation::Min { key: key_of(key), operand: value.stored() }
-            }
-            Asked::Max { key, value } => {
-                Mutation::Max { key: key_of(key), operand: value.stored() }
-            }
-            Asked::Enqueue(_) => return atomic,
-        };
-        atomic.mutate(mutation)
+            messages.push(Delivery { value, attempt });
+        }
+        Ok(Outcome::Delivered { messages })
     }
 
     fn list(&self, asked: &history::List) -> Result<Outcome, Refused> {
@@ -227,4 +236,39 @@ impl Run {
 fn parts_of(key: &Key) -> Vec<Tagged> {
     let parts = key.parts().expect("the store gives back what it was given");
     parts.iter().map(Tagged::of_part).collect()
+}
+
+/// Adds what the history asks for.
+fn mutate<'kv>(atomic: Atomic<'kv>, mutation: &history::Mutation) -> Atomic<'kv> {
+    use history::Mutation as Asked;
+    let range = SumRange::default();
+    let mutation = match mutation {
+        Asked::Set { key, value, expire_in } => Mutation::Set {
+            key: key_of(key),
+            value: value.stored(),
+            expiry: expire_in.map(|ms| Expiry::In(Duration::from_millis(ms))),
+        },
+        Asked::SetVersionstamped { key, value } => {
+            Mutation::SetVersionstamped { prefix: key_of(key), value: value.stored(), expiry: None }
+        }
+        Asked::Delete { key } => Mutation::Delete { key: key_of(key) },
+        Asked::Sum { key, value } => {
+            Mutation::Sum { key: key_of(key), operand: value.stored(), range }
+        }
+        Asked::Min { key, value } => Mutation::Min { key: key_of(key), operand: value.stored() },
+        Asked::Max { key, value } => Mutation::Max { key: key_of(key), operand: value.stored() },
+        Asked::Enqueue(message) => return atomic.enqueue(enqueue(message)),
+    };
+    atomic.mutate(mutation)
+}
+
+fn enqueue(message: &Message) -> Enqueue {
+    let mut enqueue = Enqueue::new(message.value.stored());
+    if let Some(ms) = message.delay {
+        enqueue = enqueue.delay(Duration::from_millis(ms));
+    }
+    if let Some(intervals) = &message.backoff {
+        enqueue = enqueue.backoff(intervals.iter().map(|ms| Duration::from_millis(*ms)));
+    }
+    enqueue.keys_if_undelivered(message.keys.iter().map(|key| key_of(key)))
 }

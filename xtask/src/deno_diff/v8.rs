@@ -65,6 +65,8 @@ fn tagged(value: &JsValue, item: &Item) -> Tagged {
         Item::Undefined => return Tagged::Undefined,
         Item::Null => return Tagged::Null,
         Item::Bool(v) => return Tagged::Bool { v: *v },
+        // No program in JavaScript can tell one from the other.
+        Item::Number(number) if number.is_nan() => return Tagged::number(f64::NAN),
         Item::Number(number) => return Tagged::number(*number),
         Item::BigInt(number) => return Tagged::bigint(number),
         Item::String(text) => return Tagged::text(&text.to_str_lossy()),
@@ -85,6 +87,10 @@ fn tagged(value: &JsValue, item: &Item) -> Tagged {
         JsObject::Array { elements, .. } => Tagged::Array {
             v: elements.iter().map(|item| item.as_ref().map_or(Tagged::Undefined, inner)).collect(),
         },
+        // One element after the other, if no history has holes.
+        JsObject::SparseArray { properties, .. } => {
+            Tagged::Array { v: properties.iter().map(|(_, item)| inner(item)).collect() }
+        }
         JsObject::Plain(properties) => {
             let name = |key: &Key| match key {
                 Key::String(name) => name.to_str_lossy().into_owned(),

@@ -21,7 +21,7 @@ impl Maker {
     pub(super) fn large_step(&mut self) -> Step {
         let over = self.below(2);
         let key = || vec![Tagged::text("z")];
-        match self.below(if super::QUEUES { 18 } else { 14 }) {
+        match self.below(18) {
             0 => Step::Get { key: key_of_bytes(KEY_BYTES + over) },
             1 => Step::Set {
                 key: key_of_bytes(KEY_BYTES + over),
@@ -91,7 +91,7 @@ impl Maker {
         for _ in 0..2 + self.below(2) {
             let check_place = self.below(checks.len() + 1);
             let place = self.below(mutations.len() + 1);
-            match self.below(11) {
+            match self.below(14) {
                 0 => checks.insert(check_place, Check { key: Vec::new(), stamp: None }),
                 1 => checks.insert(check_place, Check { key: long(), stamp: None }),
                 2 => checks.extend(vec![Check { key: short(), stamp: None }; 101]),
@@ -108,7 +108,19 @@ impl Maker {
                     let key = key_of_bytes(KEY_BYTES);
                     mutations.extend(vec![set(key, Tagged::Null, None); 41]);
                 }
-                _ => mutations.extend(vec![set(short(), Tagged::bytes(&[7; 60_000]), None); 14]),
+                10 => mutations.extend(vec![set(short(), Tagged::bytes(&[7; 60_000]), None); 14]),
+                11 => {
+                    let value = Tagged::text(&"p".repeat(VALUE_BYTES));
+                    mutations.insert(place, Mutation::Enqueue(Message { value, ..plain() }));
+                }
+                12 => {
+                    let backoff = Some(vec![0; 6]);
+                    mutations.insert(place, Mutation::Enqueue(Message { backoff, ..plain() }));
+                }
+                _ => {
+                    let delay = Some(2_592_000_001);
+                    mutations.insert(place, Mutation::Enqueue(Message { delay, ..plain() }));
+                }
             }
         }
         Step::Atomic { checks, mutations }

@@ -18,7 +18,7 @@ const LOG: &str = "log";
 /// Messages that nobody took.
 pub(super) const DEAD: &str = "dead";
 
-/// Versionstamps as a program may give them: the last four are well-formed.
+/// Versionstamps as a program may give them: the last four are well-formed, and never issued.
 pub(super) const STAMPS: [&str; 10] = [
     "",
     "0",
@@ -27,8 +27,8 @@ pub(super) const STAMPS: [&str; 10] = [
     "000000000000000g0000",
     "0x000000000000000a00",
     "00000000000000000000",
-    "000000000000000a0000",
-    "000000000000000A0000",
+    "000000ab0000000a0000",
+    "000000AB0000000A0000",
     "fffffffffffffffe0000",
 ];
 
