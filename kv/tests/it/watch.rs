@@ -315,6 +315,48 @@ fn every_frame_is_of_one_moment_and_time_does_not_go_back() {
 }
 
 #[test]
+fn watches_come_and_go_during_commits() {
+    const ROUNDS: u64 = 300;
+    let kv = Kv::in_memory().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    let mut watch = kv.watch([key!["n"]]).unwrap();
+                    let first = next(&mut watch)[0];
+                    // Whatever comes of it, the store is left with a waker.
+                    let second = block_on(std::future::poll_fn(|cx| match watch.poll_next(cx) {
+                        Poll::Ready(frame) => Poll::Ready(numbers(&frame.unwrap().unwrap())[0]),
+                        Poll::Pending => Poll::Ready(u64::MAX),
+                    }));
+                    assert!(first < second);
+                }
+            });
+        }
+        for number in 1..=ROUNDS {
+            commit(kv.atomic().set(key!["n"], number));
+        }
+    });
+}
+
+#[test]
+fn a_store_that_is_open_for_reading_tells_its_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let kv = Kv::open(&path).unwrap();
+    kv.set(key!["a"], 1).unwrap();
+    kv.close().unwrap();
+    let reader = Kv::builder(&path).read_only(true).open().unwrap();
+    let mut watch = reader.watch([key!["a"]]).unwrap();
+    assert_eq!((next(&mut watch), try_next(&mut watch)), (vec![1], None));
+    let mut feed = reader.watch_prefix(..).unwrap();
+    let told = std::iter::from_fn(|| feed.try_next().unwrap());
+    assert_eq!(told.count(), 3);
+    reader.close().unwrap();
+    assert!(watch.next().is_none() && feed.next().is_none());
+}
+
+#[test]
 fn watches_go_to_other_threads() {
     fn assert_send<T: Send + 'static>() {}
     fn assert_shareable<T: Clone + Send + Sync + 'static>() {}
