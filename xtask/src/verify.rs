@@ -4,10 +4,14 @@
 
 use std::process::Command;
 
+use crate::deno_diff::{self, Verdict};
 use crate::sim;
 
 /// Random histories in a short run.
 const SEEDS: &str = "2000";
+
+/// Random histories beside Deno; as many as CI runs.
+const DENO_HISTORIES: u64 = 20;
 
 #[derive(Default)]
 struct Tally {
@@ -44,6 +48,16 @@ impl Tally {
         println!("\n== {line}");
         self.note(&line, sim::run(&sim::Arguments::of(arguments)));
     }
+
+    fn compare_with_deno(&mut self) {
+        let line = format!("cargo xtask deno-diff --histories {DENO_HISTORIES}");
+        println!("\n== {line}");
+        match deno_diff::compare_histories(DENO_HISTORIES) {
+            Verdict::Same => self.note(&line, true),
+            Verdict::Different => self.note(&line, false),
+            Verdict::NotCompared(reason) => self.skip(&line, &reason),
+        }
+    }
 }
 
 /// Says whether nothing failed.
@@ -63,6 +77,7 @@ pub(crate) fn run() -> bool {
         tally.skip(deny, "cargo-deny is not installed");
     }
     tally.command("cargo xtask api", &[]);
+    tally.compare_with_deno();
     tally.simulate(&["--seeds", SEEDS]);
     tally.simulate(&["--exhaustive"]);
     tally.simulate(&["--failures"]);

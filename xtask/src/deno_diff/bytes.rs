@@ -64,14 +64,17 @@ fn distinct_entries(histories: &[History]) -> Vec<(&Parts, &Tagged)> {
 }
 
 fn entries_of(step: &Step) -> Vec<(&Parts, &Tagged)> {
-    let of_mutation = |mutation| match mutation {
-        &Mutation::Set { ref key, ref value, .. } => Some((key, value)),
-        _ => None,
-    };
     match step {
         Step::Set { key, value, .. } => vec![(key, value)],
-        Step::Atomic { mutations, .. } => mutations.iter().filter_map(of_mutation).collect(),
+        Step::Atomic { mutations, .. } => mutations.iter().filter_map(entry_of).collect(),
         _ => Vec::new(),
+    }
+}
+
+fn entry_of(mutation: &Mutation) -> Option<(&Parts, &Tagged)> {
+    match mutation {
+        Mutation::Set { key, value, .. } => Some((key, value)),
+        _ => None,
     }
 }
 

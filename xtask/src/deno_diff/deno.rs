@@ -22,7 +22,8 @@ fn sources() -> PathBuf {
 
 /// Where Deno is installed; outside of what is under version control.
 fn home() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/deno")
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().expect("xtask is in the workspace").join("target/deno")
 }
 
 /// The version in `xtask/deno/package.json`.

@@ -43,24 +43,51 @@ pub(crate) struct Arguments {
     patient: bool,
 }
 
+/// What a comparison has come to.
+pub(crate) enum Verdict {
+    /// Nothing differs but what is meant to.
+    Same,
+    /// Something differs, or the comparison has failed.
+    Different,
+    /// There is no Deno here, for this reason.
+    NotCompared(String),
+}
+
 /// Says whether nothing differs but what is meant to. Without Deno it says that nothing was
 /// compared.
 pub(crate) fn run(arguments: &Arguments) -> bool {
+    match compare(arguments) {
+        Verdict::Same => true,
+        Verdict::Different => false,
+        Verdict::NotCompared(reason) => {
+            println!("skipped: deno-diff ({reason})");
+            true
+        }
+    }
+}
+
+/// Compares so many histories, and all else.
+pub(crate) fn compare_histories(histories: u64) -> Verdict {
+    compare(&Arguments { histories, start: 1, seed: None, patient: false })
+}
+
+fn compare(arguments: &Arguments) -> Verdict {
     let deno = match Deno::install() {
         Ok(deno) => deno,
-        Err(deno::NotHere(reason)) => {
-            println!("skipped: deno-diff ({reason})");
-            return true;
-        }
+        Err(deno::NotHere(reason)) => return Verdict::NotCompared(reason),
     };
     let outcome = match arguments.seed {
         Some(seed) => show(&deno, seed, arguments.patient),
         None => compare_all(&deno, arguments),
     };
-    outcome.unwrap_or_else(|trouble| {
-        println!("deno-diff: {trouble}");
-        false
-    })
+    match outcome {
+        Ok(true) => Verdict::Same,
+        Ok(false) => Verdict::Different,
+        Err(trouble) => {
+            println!("deno-diff: {trouble}");
+            Verdict::Different
+        }
+    }
 }
 
 fn compare_all(deno: &Deno, arguments: &Arguments) -> Result<bool, String> {
