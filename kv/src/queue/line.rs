@@ -245,6 +245,11 @@ impl Line {
         self.board.wake_one();
     }
 
+    #[cfg(test)]
+    pub(crate) fn floor(&self) -> Spot {
+        lock(&self.picks).floor
+    }
+
     /// How many messages are on lease.
     pub(crate) fn leased(&self) -> usize {
         lock(&self.picks).leased.len()

@@ -138,7 +138,7 @@ impl Message {
         settled(outcome, lease, moved_to)
     }
 
-    fn spot(&self) -> Spot {
+    pub(super) fn spot(&self) -> Spot {
         self.lease.as_ref().expect("the message is not settled").spot()
     }
 

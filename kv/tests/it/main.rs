@@ -6,6 +6,7 @@ mod atomic;
 mod feed;
 mod machine;
 mod paging;
+mod queue;
 mod reads;
 mod watch;
 mod world;
