@@ -1,6 +1,7 @@
 //! One entry for every check.
 
 mod api;
+mod bank;
 mod deno_diff;
 mod mutants;
 mod search;
@@ -20,6 +21,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Lets sixteen threads use one store, and checks that all they saw fits one order of commits.
+    Bank(bank::Arguments),
     /// Runs the store on the simulated disk.
     Sim(sim::Arguments),
     /// Compares the store with the real Deno.
@@ -34,6 +37,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let passed = match Arguments::parse().task {
+        Task::Bank(arguments) => bank::run(&arguments),
         Task::Sim(arguments) => sim::run(&arguments),
         Task::DenoDiff(arguments) => deno_diff::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
