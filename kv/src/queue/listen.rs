@@ -125,8 +125,8 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.signal();
-        // `stop` tells the error.
-        let _ = self.join();
+        // Whoever wants to hear of an error calls `stop`.
+        self.join().unwrap_or_default();
     }
 }
 

@@ -173,7 +173,7 @@ impl Drop for Message {
     /// would: it is received again.
     fn drop(&mut self) {
         if self.lease.is_some() {
-            let _ = self.fail_in_place();
+            self.fail_in_place().unwrap_or_default();
         }
     }
 }
