@@ -425,7 +425,7 @@ fn the_first_fault_in_deno_s_order_is_told() {
     let checks = (0..101u64).fold(kv.atomic(), |atomic, n| atomic.check_absent(key![n]));
     let sets = (0..1_001u64).fold(checks, |atomic, n| atomic.set(key![n], n));
     assert_eq!(refused(sets), "Too many checks (max 100)");
-    let atomic = kv.atomic().set(key_of(2049, 0), 1).set(key![], 1);
+    let atomic = kv.atomic().set(key![], 1).set(key_of(2049, 0), 1);
     assert_eq!(refused(atomic), "key cannot be empty");
     let atomic = kv.atomic().set(key!["v"], vec![0; 65_537]).delete(key_of(2049, 0));
     assert_eq!(refused(atomic), "Key too large for write (max 2048 bytes)");
