@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use icecore::{
@@ -28,6 +29,7 @@ const QUEUE: &str = "receipts";
 /// The number of the message that ends a receiver; it comes after all others.
 const LAST_MESSAGE: u64 = u64::MAX;
 const DELAY_MS_MAX: u64 = 20;
+const READERS_PAUSE: Duration = Duration::from_millis(1);
 
 /// The store, and what its threads share.
 pub(crate) struct Bank {
@@ -130,6 +132,10 @@ impl Bank {
                 7 => self.keep_sessions(&random, &mut record)?,
                 8 => self.look_at_sessions(&random, &mut record)?,
                 _ => self.look_at_accounts(&random, &mut record)?,
+            }
+            if number >= 8 {
+                // What readers see is kept until the end: at full speed it would fill the memory.
+                thread::park_timeout(READERS_PAUSE);
             }
         }
         Ok(record)
