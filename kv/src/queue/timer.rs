@@ -51,7 +51,15 @@ impl Timer {
         if state.thread.is_none() && !state.stopped {
             let timer = Arc::clone(self);
             let thread = thread::Builder::new().name("icecore-queue".to_owned());
-            state.thread = Some(thread.spawn(move || timer.run()).map_err(not_started)?);
+            match thread.spawn(move || timer.run()) {
+                Ok(thread) => state.thread = Some(thread),
+                Err(error) => {
+                    drop(state);
+                    // The next one who waits tries again.
+                    board.ring(at);
+                    return Err(not_started(error));
+                }
+            }
         }
         drop(state);
         self.changed.notify_all();

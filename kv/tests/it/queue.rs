@@ -424,6 +424,33 @@ fn several_listeners_share_the_messages() {
 }
 
 #[test]
+fn many_listeners_lose_no_message_that_is_ready_again_at_once() {
+    let kv = Kv::in_memory().unwrap();
+    let (tell, attempts) = mpsc::channel();
+    let listener = kv.queue("").listen(ListenOptions { concurrency: 8 }, move |message| {
+        tell.send((message.payload().clone(), message.attempt())).unwrap();
+        Err(())
+    });
+    for number in 0..200 {
+        let again = Enqueue::new(number).backoff([Duration::ZERO; 4]);
+        kv.enqueue(again.keys_if_undelivered([key!["dead", number]])).unwrap();
+    }
+    let mut told: Vec<(u64, u32)> = attempts
+        .iter()
+        .take(1_000)
+        .map(|(payload, attempt)| match payload {
+            Value::U64(number) => (number, attempt),
+            other => panic!("{other:?} was not sent"),
+        })
+        .collect();
+    listener.unwrap().stop().unwrap();
+    told.sort_unstable();
+    assert!(told.into_iter().eq((0..200).flat_map(|number| (1..=5).map(move |n| (number, n)))));
+    assert_eq!(kv.count(icecore::prefix!["dead"]).unwrap(), 200);
+    assert!(kv.queue("").is_empty().unwrap());
+}
+
+#[test]
 fn a_handler_that_panics_or_refuses_has_failed() {
     let kv = Kv::in_memory().unwrap();
     let mut watch = kv.watch([key!["dead"]]).unwrap();

@@ -1,6 +1,8 @@
 //! One history of queues, and what is known of every message in it.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use icecore_disk::clock::ManualClock;
@@ -9,7 +11,7 @@ use icecore_disk::sim::{Crash, Rules, SimDisk};
 use icecore_engine::{Engine, Environment, LogOptions, Options, Workers};
 use icecore_model::Versionstamp;
 
-use crate::queue::{Enqueue, Message};
+use crate::queue::{Enqueue, Message, Queue};
 use crate::{Commit, Error, Key, Kv, Limits, Value, key};
 
 const QUEUES: [&str; 2] = ["", "jobs"];
@@ -74,6 +76,8 @@ pub(super) struct History {
     clock: Arc<ManualClock>,
     random: Arc<SeededRandom>,
     kv: Option<Kv>,
+    /// For the whole life of the store, so that what they know in memory is put to the test.
+    queues: Vec<Queue>,
     /// By number, which is the payload.
     sent: Vec<Sent>,
     held: Vec<Message>,
@@ -92,6 +96,7 @@ impl History {
             clock: Arc::new(ManualClock::at(CLOCK_START_MS)),
             random: Arc::new(SeededRandom::new(seed)),
             kv: None,
+            queues: Vec::new(),
             sent: Vec::new(),
             held: Vec::new(),
             operations: 0,
@@ -111,7 +116,8 @@ impl History {
                 4..9 => self.receive(),
                 9..14 => self.settle(),
                 14..16 => self.clock.advance_ms(self.dice.below(30)),
-                16 | 17 => drop(self.kv().engine().step(self.dice.next())),
+                16 => drop(self.kv().engine().step(self.dice.next())),
+                17 => self.give_up_waiting(),
                 18 => self.stop_somewhere(),
                 _ => self.reopen(),
             }
@@ -139,7 +145,9 @@ impl History {
             ..Options::default()
         };
         let engine = Engine::open(environment, options).unwrap();
-        self.kv = Some(Kv::new(engine, Limits::default()));
+        let kv = Kv::new(engine, Limits::default());
+        self.queues = QUEUES.iter().map(|name| kv.queue(name)).collect();
+        self.kv = Some(kv);
     }
 
     /// Sends one to three messages, with a mark that tells whether they were; some operations are
@@ -197,10 +205,25 @@ impl History {
 
     fn receive(&mut self) {
         let queue = usize::from(self.dice.one_in(2));
-        match self.kv().queue(QUEUES[queue]).try_receive() {
+        match self.queues[queue].try_receive() {
             Ok(Some(message)) => self.received(queue, message),
             Ok(None) => {}
             Err(_) => self.lost_beginnings += 1,
+        }
+    }
+
+    /// A task that begins to receive, and gives up while the attempt is being noted.
+    fn give_up_waiting(&mut self) {
+        let queue = usize::from(self.dice.one_in(2));
+        let mut task = Box::pin(self.queues[queue].receive_async());
+        match task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(Some(message))) => self.received(queue, message),
+            Poll::Ready(received) => assert!(received.is_err(), "the store is open"),
+            Poll::Pending => {}
+        }
+        drop(task);
+        if !self.disk.is_running() {
+            self.lost_beginnings += 1;
         }
     }
 
@@ -294,6 +317,7 @@ impl History {
             self.sent[number(&message)].held = false;
             drop(message);
         }
+        self.queues.clear();
         self.kv = None;
     }
 
