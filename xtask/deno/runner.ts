@@ -46,6 +46,12 @@ class Run {
   /** What waits in the queue, by the JSON of its tagged payload. */
   readonly waiting = new Map<string, Mutation>();
 
+  watched?: {
+    keys: Deno.KvKey[];
+    frames: ReadableStreamDefaultReader<Deno.KvEntryMaybe<unknown>[]>;
+    frame: Deno.KvEntryMaybe<unknown>[];
+  };
+
   constructor(readonly kv: Deno.Kv) {}
 
   async step(step: Step): Promise<Outcome> {
@@ -80,6 +86,10 @@ class Run {
       }
       case "list":
         return await this.list(step);
+      case "watch":
+        return await this.watch(step.keys.map(parts));
+      case "look":
+        return await this.look(step.patience);
       case "pass":
         await this.pass();
         return { is: "done" };
@@ -144,6 +154,32 @@ class Run {
       found.push(value);
     }
     return { ...entries(found, step.unordered), cursor: iterator.cursor };
+  }
+
+  /** Watches these keys instead of others; gives the first frame. */
+  async watch(keys: Deno.KvKey[]): Promise<Outcome> {
+    await this.watched?.frames.cancel();
+    this.watched = undefined;
+    const frames = this.kv.watch<unknown[]>(keys).getReader();
+    const { value: frame = [] } = await frames.read();
+    this.watched = { keys, frames, frame };
+    return entries(frame);
+  }
+
+  /** The frame in which the watcher sees what is so, or the last one within this time. */
+  async look(patience: number): Promise<Outcome> {
+    if (this.watched === undefined) return { is: "done" };
+    const { keys, frames } = this.watched;
+    const stamps = (entries: Deno.KvEntryMaybe<unknown>[]) =>
+      entries.map((entry) => entry.versionstamp).join();
+    const present = stamps(await this.kv.getMany<unknown[]>(keys));
+    const end = sleep(patience);
+    while (stamps(this.watched.frame) !== present) {
+      const next = await Promise.race([frames.read(), end]);
+      if (!next?.value) break;
+      this.watched.frame = next.value;
+    }
+    return entries(this.watched.frame);
   }
 
   /** Lets what expires soon expire. */
@@ -275,3 +311,5 @@ async function work() {
   }
 }
 await Promise.all(Array.from({ length: PARALLEL }, work));
+// Timers that nobody waits for would keep the program.
+Deno.exit();

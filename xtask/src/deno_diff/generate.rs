@@ -31,6 +31,9 @@ pub(crate) fn history(seed: u64) -> History {
     History { seed: seed.to_string(), steps: maker.steps }
 }
 
+/// Longer than any watcher needs.
+const LOOK: Step = Step::Look { patience: 10_000 };
+
 /// A history that is being put together.
 struct Maker {
     dice: SeededRandom,
@@ -61,7 +64,7 @@ impl Maker {
     }
 
     fn step(&mut self) {
-        let step = match self.below(44) {
+        let step = match self.below(48) {
             0..5 => Step::Get { key: self.any_key() },
             5..7 => Step::GetMany { keys: (0..self.below(6)).map(|_| self.any_key()).collect() },
             7..13 => {
@@ -74,6 +77,8 @@ impl Maker {
             36 => Step::Enqueue(self.message()),
             37 => Step::Pass,
             38 => self.faulty_step(),
+            43 => Step::Watch { keys: self.watched() },
+            44..47 => LOOK,
             39..43 => self.operation_that_may_fail(),
             _ => self.large_step(),
         };
@@ -84,6 +89,7 @@ impl Maker {
     fn finish(&mut self) {
         let all = |reverse| List { prefix: Some(Vec::new()), reverse, ..List::default() };
         self.steps.push(Step::Pass);
+        self.steps.push(LOOK);
         self.steps.push(Step::List(all(false)));
         self.steps.push(Step::List(all(true)));
         self.steps.push(Step::Deliver);
@@ -102,6 +108,12 @@ impl Maker {
             _ if self.one_in(4) => Vec::new(),
             _ => self.pick(&self.keys).clone(),
         }
+    }
+
+    /// A few keys, seldom none, seldom as many as may be watched or one more.
+    fn watched(&self) -> Vec<Parts> {
+        let keys = if self.one_in(6) { *self.pick(&[0, 10, 11]) } else { 1 + self.below(4) };
+        (0..keys).map(|_| self.any_key()).collect()
     }
 
     fn numbered(&self, pool: &str) -> Parts {
@@ -308,5 +320,41 @@ impl Maker {
             }
             _ => list.cursor = Some(Cursor::Text { text: (*self.pick(&pool::CURSORS)).to_owned() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_names_one_history() {
+        assert_eq!(history(7), history(7));
+        assert_ne!(history(7).steps, history(8).steps);
+    }
+
+    #[test]
+    fn a_hundred_histories_hold_everything_that_can_be_asked_for() {
+        let histories: Vec<History> = (1..=100).map(history).collect();
+        let text = serde_json::to_string(&histories).unwrap();
+        let steps = "get getMany set delete atomic enqueue list watch look pass deliver";
+        for name in steps.split(' ') {
+            assert!(text.contains(&format!("\"do\":\"{name}\"")), "no step {name}");
+        }
+        for name in "set setVersionstamped delete sum min max enqueue".split(' ') {
+            assert!(text.contains(&format!("\"kind\":\"{name}\"")), "no mutation {name}");
+        }
+        let members = "expireIn now entry text prefix start end limit batchSize consistency \
+                       cursor take delay backoff keys unordered";
+        for name in members.split_whitespace() {
+            assert!(text.contains(&format!("\"{name}\":")), "no {name}");
+        }
+        let values = "undefined null bool number bigint string u64 bytes date regexp map set \
+                      array object";
+        for name in values.split_whitespace() {
+            assert!(text.contains(&format!("\"value\":{{\"t\":\"{name}\"")), "no value {name}");
+        }
+        let read: Vec<History> = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, histories);
     }
 }

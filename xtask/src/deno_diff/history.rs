@@ -44,6 +44,15 @@ pub(crate) enum Step {
     },
     Enqueue(Message),
     List(List),
+    /// Watches these keys from now on, and no longer what was watched before; the first frame.
+    Watch {
+        keys: Vec<Parts>,
+    },
+    /// What is watched, once its watcher knows of everything, or after so many milliseconds; done
+    /// if there is no watch.
+    Look {
+        patience: u64,
+    },
     /// Lets up to [`PASSING_MS`] pass.
     Pass,
     /// Delivers all messages whose delay is at most [`PASSING_MS`]; once in a history.

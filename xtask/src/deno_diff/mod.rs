@@ -56,7 +56,7 @@ pub(crate) enum Verdict {
 /// Says whether nothing differs but what is meant to. Without Deno it says that nothing was
 /// compared.
 pub(crate) fn run(arguments: &Arguments) -> bool {
-    match compare(arguments) {
+    match verdict(arguments) {
         Verdict::Same => true,
         Verdict::Different => false,
         Verdict::NotCompared(reason) => {
@@ -68,10 +68,10 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
 
 /// Compares so many histories, and all else.
 pub(crate) fn compare_histories(histories: u64) -> Verdict {
-    compare(&Arguments { histories, start: 1, seed: None, patient: false })
+    verdict(&Arguments { histories, start: 1, seed: None, patient: false })
 }
 
-fn compare(arguments: &Arguments) -> Verdict {
+fn verdict(arguments: &Arguments) -> Verdict {
     let deno = match Deno::install() {
         Ok(deno) => deno,
         Err(deno::NotHere(reason)) => return Verdict::NotCompared(reason),

@@ -2,13 +2,16 @@
 //! a step lets time pass.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::Duration;
 
 use icecore::{
     Atomic, Commit, Consistency, Enqueue, Environment, Error, Expiry, Key, Kv, Limits, Mutation,
-    Selector, SumRange, Versionstamp,
+    Selector, SumRange, Versionstamp, Watch,
 };
-use icecore_disk::clock::ManualClock;
+use icecore_disk::Clock;
+use icecore_disk::clock::{ManualClock, SystemClock};
 use icecore_disk::random::SeededRandom;
 use icecore_disk::sim::{Rules, SimDisk};
 
@@ -41,6 +44,15 @@ impl From<Error> for Refused {
     }
 }
 
+/// Wakes the thread that looks.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Unpark>) {
+        self.0.unpark();
+    }
+}
+
 /// A history under way.
 struct Run {
     kv: Kv,
@@ -48,6 +60,8 @@ struct Run {
     outcomes: Vec<Outcome>,
     /// What was sent and may be delivered.
     waiting: Vec<Message>,
+    /// What is watched, and its last frame.
+    watch: Option<(Watch, Vec<icecore::Entry>)>,
 }
 
 impl Run {
@@ -59,23 +73,23 @@ impl Run {
             random: Arc::new(SeededRandom::new(0)),
         };
         let kv = Kv::builder_in(environment).limits(Limits::deno()).open()?;
-        Ok(Run { kv, clock, outcomes: Vec::new(), waiting: Vec::new() })
+        Ok(Run { kv, clock, outcomes: Vec::new(), waiting: Vec::new(), watch: None })
     }
 
     fn step(&mut self, step: &Step) -> Result<Outcome, Refused> {
         match step {
             Step::Get { key } => {
                 let entry = self.kv.get(key_of(key))?;
-                Ok(self.entries([entry], false))
+                Ok(entries([entry], false))
             }
             Step::GetMany { keys } => {
                 let keys: Vec<Key> = keys.iter().map(|key| key_of(key)).collect();
                 // One call takes any number of keys, the other, as Deno's, not more than ten.
-                let entries = match <[Key; 11]>::try_from(keys) {
+                let found = match <[Key; 11]>::try_from(keys) {
                     Ok(keys) => self.kv.get_many(keys)?.to_vec(),
                     Err(keys) => self.kv.get_all(keys)?,
                 };
-                Ok(self.entries(entries, false))
+                Ok(entries(found, false))
             }
             Step::Set { key, value, expire_in } => {
                 let (key, value) = (key_of(key), value.stored());
@@ -91,6 +105,14 @@ impl Run {
             }
             Step::Atomic { checks, mutations } => self.atomic(checks, mutations),
             Step::List(list) => self.list(list),
+            Step::Watch { keys } => {
+                self.watch = None;
+                let mut watch = self.kv.watch(keys.iter().map(|key| key_of(key)))?;
+                let frame = watch.next().transpose()?.unwrap_or_default();
+                self.watch = Some((watch, frame.clone()));
+                Ok(entries(frame, false))
+            }
+            Step::Look { patience } => self.look(Duration::from_millis(*patience)),
             Step::Pass => {
                 self.clock.advance_ms(PASSING_MS);
                 Ok(Outcome::Done)
@@ -130,6 +152,31 @@ impl Run {
         });
         self.waiting.extend(sent);
         Ok(Outcome::Commit { stamp: Some(versionstamp.to_string()) })
+    }
+
+    /// The frame in which the watcher sees what is so. It hears of a commit by itself; of what has
+    /// expired only when the store has noticed.
+    fn look(&mut self, patience: Duration) -> Result<Outcome, Refused> {
+        let Some((watch, frame)) = &mut self.watch else { return Ok(Outcome::Done) };
+        while let Some(later) = watch.try_next()? {
+            *frame = later;
+        }
+        let present = self.kv.get_all(frame.iter().map(|entry| &entry.key))?;
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        while stamps(frame) != stamps(&present) {
+            match watch.poll_next(&mut Context::from_waker(&waker)) {
+                Poll::Ready(Some(later)) => *frame = later?,
+                Poll::Ready(None) => break,
+                Poll::Pending => {
+                    let clock = SystemClock::new();
+                    std::thread::park_timeout(patience);
+                    if clock.monotonic() >= patience {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(entries(frame.clone(), false))
     }
 
     /// Receives until nothing has come for some time.
@@ -183,23 +230,10 @@ impl Run {
             let Some(entry) = list.next() else { break };
             found.push(entry?);
         }
-        let Outcome::Entries { entries, .. } = self.entries(found, asked.unordered) else {
+        let Outcome::Entries { entries, .. } = entries(found, asked.unordered) else {
             unreachable!("these are entries")
         };
         Ok(Outcome::Entries { entries, cursor: Some(list.cursor_after()?) })
-    }
-
-    fn entries(
-        &self,
-        entries: impl IntoIterator<Item = icecore::Entry>,
-        unordered: bool,
-    ) -> Outcome {
-        let form = |entry: icecore::Entry| Entry {
-            key: parts_of(&entry.key),
-            value: entry.value.as_ref().map(Tagged::of_stored),
-            stamp: entry.versionstamp.filter(|_| !unordered).map(|stamp| stamp.to_string()),
-        };
-        Outcome::Entries { entries: entries.into_iter().map(form).collect(), cursor: None }
     }
 
     /// A versionstamp is no text here: what is none is refused where it is read.
@@ -238,6 +272,10 @@ fn parts_of(key: &Key) -> Vec<Tagged> {
     parts.iter().map(Tagged::of_part).collect()
 }
 
+fn stamps(entries: &[icecore::Entry]) -> Vec<Option<Versionstamp>> {
+    entries.iter().map(|entry| entry.versionstamp).collect()
+}
+
 /// Adds what the history asks for.
 fn mutate<'kv>(atomic: Atomic<'kv>, mutation: &history::Mutation) -> Atomic<'kv> {
     use history::Mutation as Asked;
@@ -271,4 +309,14 @@ fn enqueue(message: &Message) -> Enqueue {
         enqueue = enqueue.backoff(intervals.iter().map(|ms| Duration::from_millis(*ms)));
     }
     enqueue.keys_if_undelivered(message.keys.iter().map(|key| key_of(key)))
+}
+
+/// `unordered`: without versionstamps, whose order means nothing.
+fn entries(entries: impl IntoIterator<Item = icecore::Entry>, unordered: bool) -> Outcome {
+    let form = |entry: icecore::Entry| Entry {
+        key: parts_of(&entry.key),
+        value: entry.value.as_ref().map(Tagged::of_stored),
+        stamp: entry.versionstamp.filter(|_| !unordered).map(|stamp| stamp.to_string()),
+    };
+    Outcome::Entries { entries: entries.into_iter().map(form).collect(), cursor: None }
 }

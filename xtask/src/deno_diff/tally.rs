@@ -48,6 +48,8 @@ fn name(step: &Step) -> &'static str {
         Step::Atomic { .. } => "atomic",
         Step::Enqueue(_) => "enqueue",
         Step::List(_) => "list",
+        Step::Watch { .. } => "watch",
+        Step::Look { .. } => "look",
         Step::Pass => "time passes",
         Step::Deliver => "deliver",
     }
