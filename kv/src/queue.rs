@@ -110,7 +110,7 @@ pub struct Waiting {
 impl Kv {
     /// The queue with this name. Nothing is stored until a message is sent to it.
     pub fn queue(&self, name: impl AsRef<str>) -> Queue {
-        Queue { line: self.lines().line(name.as_ref()), kv: self.clone() }
+        Queue::new(self, &self.lines().line(name.as_ref()))
     }
 
     /// Sends a message, or a value as one to the queue `""`, and returns once receivers see it.
@@ -133,6 +133,10 @@ impl Kv {
 }
 
 impl Queue {
+    fn new(kv: &Kv, line: &Arc<Line>) -> Queue {
+        Queue { line: Arc::clone(line), kv: kv.clone() }
+    }
+
     /// The names of the queues that have messages, in order.
     ///
     /// # Errors
@@ -240,16 +244,20 @@ impl Queue {
     /// # Errors
     /// As [`Queue::receive`], and [`Closed`](crate::ErrorKind::Closed).
     pub fn try_receive(&self) -> Result<Option<Message>, Error> {
-        loop {
-            match self.line.pick(self.kv.engine(), None)? {
-                Pick::Ready(ready, lease) => {
-                    if let Some(message) = Begin::new(&self.kv, ready, lease)?.commit()? {
-                        return Ok(Some(message));
-                    }
-                }
-                Pick::Unseen(_) | Pick::Nothing => return Ok(None),
-                Pick::Closed => return Err(closed()),
+        while let Some(begin) = self.begin_ready()? {
+            if let Some(message) = begin.commit()? {
+                return Ok(Some(message));
             }
+        }
+        Ok(None)
+    }
+
+    /// Takes a lease on the first message that is ready.
+    fn begin_ready(&self) -> Result<Option<Begin>, Error> {
+        match self.line.pick(self.kv.engine(), None)? {
+            Pick::Ready(ready, lease) => Begin::new(&self.kv, ready, lease).map(Some),
+            Pick::Unseen(_) | Pick::Nothing => Ok(None),
+            Pick::Closed => Err(closed()),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A message costs three commits: it is sent with the operation of its sender; *begun* before it
 //! is given to a receiver, so that the attempt counts although the process may end by it; and
-//! *finished*. A failure *moves* it to another deadline, and the last one *gives it up*.
+//! *finished*. A receiver that takes one message after the other finishes each in the commit that
+//! begins the next. A failure *moves* a message to another deadline, and the last one *gives it up*.
 //!
 //! 1. Every step checks that the message is as the last step has left it: it begins only where it
 //!    is and if nobody else has begun it, and all other steps ask for the attempt record of their
@@ -94,23 +95,31 @@ impl Change {
 
     /// Commits it, and returns when that is visible.
     pub(crate) fn commit(&self, engine: &Engine) -> Result<Outcome, Error> {
-        Ok(self.with_batch(|batch| engine.commit(batch))?)
+        Ok(with_batch(&[self], |batch| engine.commit(batch))?)
+    }
+
+    /// Commits it together with a change of another message.
+    pub(crate) fn commit_with(&self, other: &Change, engine: &Engine) -> Result<Outcome, Error> {
+        Ok(with_batch(&[self, other], |batch| engine.commit(batch))?)
     }
 
     /// Submits it, with the store's default durability.
     pub(crate) fn submit(&self, engine: &Engine) -> CommitFuture {
         let durability = engine.options().durability;
-        self.with_batch(|batch| engine.commit_async(batch, durability))
+        with_batch(&[self], |batch| engine.commit_async(batch, durability))
     }
 
-    fn with_batch<T>(&self, hand_over: impl FnOnce(Batch<'_>) -> T) -> T {
-        let checks = self.checks.iter();
-        let checks = checks.map(|(key, expected)| Check { key, expected: *expected });
-        let checks: Vec<_> = checks.collect();
+    fn mutations(&self) -> impl Iterator<Item = Mutation<'_>> {
         let deletes = self.deleted.iter().map(|key| Mutation::Delete { key });
         let sets = self.set.iter();
-        let sets = sets.map(|(key, value)| Mutation::Set { key, value, expires_at: None });
-        let mutations: Vec<_> = deletes.chain(sets).collect();
-        hand_over(Batch { checks: &checks, mutations: &mutations })
+        deletes.chain(sets.map(|(key, value)| Mutation::Set { key, value, expires_at: None }))
     }
+}
+
+fn with_batch<T>(changes: &[&Change], hand_over: impl FnOnce(Batch<'_>) -> T) -> T {
+    let checks = changes.iter().flat_map(|change| &change.checks);
+    let checks = checks.map(|(key, expected)| Check { key, expected: *expected });
+    let checks: Vec<_> = checks.collect();
+    let mutations: Vec<_> = changes.iter().flat_map(|change| change.mutations()).collect();
+    hand_over(Batch { checks: &checks, mutations: &mutations })
 }

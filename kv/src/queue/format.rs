@@ -331,7 +331,7 @@ mod tests {
 
         #[test]
         fn decoders_take_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = (Spot::decode(&bytes), split_name(&bytes), decode_attempts(&bytes));
+            drop((Spot::decode(&bytes), split_name(&bytes), decode_attempts(&bytes)));
             if let Ok((row, _)) = MessageRow::decode(&Bytes::from(bytes.clone())) {
                 prop_assert_eq!(row.encode(), bytes);
             }

@@ -142,14 +142,19 @@ fn listen<E>(
     shared: &Shared,
     handler: &(impl Fn(&Message) -> Result<(), E> + Send + Sync),
 ) {
-    while !shared.is_stopped() {
-        let worked = match receive(queue, || shared.is_stopped()) {
+    let mut next = None;
+    loop {
+        let received = match next.take() {
+            Some(message) => Ok(Some(message)),
+            None => receive(queue, || shared.is_stopped()),
+        };
+        let worked = match received {
             Ok(None) => return,
-            Ok(Some(message)) => work(message, handler),
+            Ok(Some(message)) => work(message, shared, handler),
             Err(error) => Err(error),
         };
         match worked {
-            Ok(()) => {}
+            Ok(message) => next = message,
             Err(error) if error.is_retryable() => shared.pause(),
             Err(error) => {
                 lock(&shared.failure).get_or_insert(error);
@@ -159,13 +164,16 @@ fn listen<E>(
     }
 }
 
+/// Calls the handler, and gives the next message to be worked on, if it is known by then.
 fn work<E>(
     message: Message,
+    shared: &Shared,
     handler: &(impl Fn(&Message) -> Result<(), E> + Send + Sync),
-) -> Result<(), Error> {
+) -> Result<Option<Message>, Error> {
     // What a panic leaves half done is the handler's own: the message is only read.
     match catch_unwind(AssertUnwindSafe(|| handler(&message))) {
-        Ok(Ok(())) => message.finish(),
-        Ok(Err(_)) | Err(_) => message.fail(),
+        Ok(Ok(())) if shared.is_stopped() => message.finish().map(|()| None),
+        Ok(Ok(())) => message.finish_and_receive(),
+        Ok(Err(_)) | Err(_) => message.fail().map(|()| None),
     }
 }

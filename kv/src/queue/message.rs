@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use icecore_engine::{CommitFuture, Outcome, Record};
 use icecore_model::{Timestamp, Versionstamp};
 
+use super::Queue;
 use super::change::Change;
 use super::enqueue::deadline_after;
 use super::format::{BadRow, MessageId, MessageRow, Spot, decode_attempts};
@@ -96,6 +97,50 @@ impl Message {
         let (lease, change) = self.finishing();
         let outcome = change.commit(self.kv.engine())?;
         settled(outcome, lease, None)
+    }
+
+    /// As [`Message::finish`], and receives the next message of the queue that is ready, if one
+    /// is, in the same commit: so a queue that has many messages takes one commit for each.
+    ///
+    /// ```
+    /// use icecore::Kv;
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for number in 0..10 {
+    ///     kv.enqueue(number)?;
+    /// }
+    /// let mut next = kv.queue("").try_receive()?;
+    /// while let Some(message) = next {
+    ///     println!("{:?}", message.payload());
+    ///     next = message.finish_and_receive()?;
+    /// }
+    /// assert!(kv.queue("").is_empty()?);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Message::finish`], and what keeps the next message from being received; whether this
+    /// one is finished then, [`Queue::peek`] tells.
+    pub fn finish_and_receive(mut self) -> Result<Option<Message>, Error> {
+        let (lease, change) = self.finishing();
+        let queue = Queue::new(&self.kv, lease.line());
+        let next = match queue.begin_ready() {
+            Ok(Some(next)) => {
+                let outcome = change.commit_with(&next.change, self.kv.engine())?;
+                if matches!(outcome, Outcome::Committed(_)) {
+                    lease.settle(None);
+                    let message = next.committed(outcome);
+                    // One that had no attempt left was given up.
+                    return message.map_or_else(|| queue.try_receive(), |next| Ok(Some(next)));
+                }
+                // One of the two is not as it should be.
+                Ok(())
+            }
+            next => next.map(drop),
+        };
+        settled(change.commit(self.kv.engine())?, lease, None)?;
+        next?;
+        queue.try_receive()
     }
 
     /// As [`Message::finish`], without blocking a thread. The message is removed even if the

@@ -11,12 +11,12 @@ use icecore_disk::sim::Rules;
 use self::history::History;
 
 /// Seeds of each of the fault models.
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 100;
 
-fn run(seeds: std::ops::Range<u64>, rules: &Rules) {
+fn run(seeds: std::ops::Range<u64>, rules: Rules) {
     let mut totals = history::Totals::default();
     for seed in seeds.clone() {
-        let mut history = History::new(seed, rules.clone());
+        let mut history = History::new(seed, rules);
         history.run();
         totals.add(&history.totals);
     }
@@ -27,12 +27,12 @@ fn run(seeds: std::ops::Range<u64>, rules: &Rules) {
 
 #[test]
 fn messages_survive_power_cuts() {
-    run(0..SEEDS, &Rules::power_cut());
+    run(0..SEEDS, Rules::power_cut());
 }
 
 #[test]
 fn messages_survive_torn_sectors_and_lost_renames() {
-    run(1_000..1_000 + SEEDS, &Rules { torn: true, ..Rules::alice() });
+    run(1_000..1_000 + SEEDS, Rules { torn: true, ..Rules::alice() });
 }
 
 #[test]
