@@ -67,13 +67,24 @@ export function fromTagged(tagged: Tagged): any {
     case "set":
       return new Set(tagged.v.map(fromTagged));
     case "array":
-      return tagged.v.map(fromTagged);
+      return arrayOf(tagged.v);
     case "object":
       return Object.fromEntries(
         tagged.v.map(([key, item]: [string, Tagged]) => [key, fromTagged(item)]),
       );
   }
   throw new Error(`no value has the tag ${tagged.t}`);
+}
+
+/**
+ * An array that V8 takes for one of anything. Of one that has only ever held numbers it writes all
+ * in eight bytes each, even if they are integers.
+ */
+function arrayOf(items: Tagged[]): unknown[] {
+  const array: unknown[] = [{}];
+  array.length = 0;
+  for (const item of items) array.push(fromTagged(item));
+  return array;
 }
 
 function textToTagged(text: string): Tagged {

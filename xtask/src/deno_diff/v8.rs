@@ -87,10 +87,6 @@ fn tagged(value: &JsValue, item: &Item) -> Tagged {
         JsObject::Array { elements, .. } => Tagged::Array {
             v: elements.iter().map(|item| item.as_ref().map_or(Tagged::Undefined, inner)).collect(),
         },
-        // One element after the other, if no history has holes.
-        JsObject::SparseArray { properties, .. } => {
-            Tagged::Array { v: properties.iter().map(|(_, item)| inner(item)).collect() }
-        }
         JsObject::Plain(properties) => {
             let name = |key: &Key| match key {
                 Key::String(name) => name.to_str_lossy().into_owned(),
