@@ -19,7 +19,7 @@ pub(crate) fn open_to_look(path: &Path) -> Result<Kv, Failure> {
         return Err(Failure::problem(what).hint(hint));
     }
     Kv::builder(path).read_only(true).create(false).open().map_err(|error| match error.kind() {
-        ErrorKind::InvalidArgument => Failure::from(error).hint(hint),
+        ErrorKind::InvalidArgument | ErrorKind::NotFound => Failure::from(error).hint(hint),
         _ => Failure::from(error),
     })
 }

@@ -1,11 +1,13 @@
 //! The handle of an open store: what callers see.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use icecore_disk::clock::SystemClock;
+use icecore_disk::os_code;
 use icecore_disk::random::SystemRandom;
 use icecore_disk::real::RealDisk;
 use icecore_disk::{Disk, MemoryDisk};
@@ -126,12 +128,22 @@ impl Engine {
     /// # Errors
     /// [`Error::Locked`] when somebody else has it open, [`Error::Corrupt`] and
     /// [`Error::UnknownFormat`] with the file, [`Error::InvalidArgument`] when the directory holds
-    /// something else, or nothing where something must be.
+    /// something else, [`Error::NotFound`] when it holds no store and none is to be created.
     pub fn open_path(path: impl AsRef<Path>, options: Options) -> Result<Engine, Error> {
         let path = path.as_ref();
         let creates = options.create == Create::IfMissing && options.access == Access::ReadWrite;
         let opened = if creates { RealDisk::create(path) } else { RealDisk::open(path) };
-        let disk = opened.map_err(|e| Error::io(path.display(), "open", e))?;
+        let disk = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound if !creates => {
+                Error::NotFound { directory: path.display().to_string() }
+            }
+            // The disk has wrapped it in the same words.
+            _ => {
+                let source = os_code(&error).map_or(error, io::Error::from_raw_os_error);
+                let action = if creates { "create or open" } else { "open" };
+                Error::io(path.display(), action, source)
+            }
+        })?;
         Engine::open(system(disk), options)
     }
 

@@ -16,6 +16,11 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// There is no store, and none was to be created.
+    NotFound {
+        /// The directory.
+        directory: String,
+    },
     /// Something is larger than it may be.
     LimitExceeded {
         /// Which limit.
@@ -90,6 +95,8 @@ pub enum Error {
 pub enum ErrorKind {
     /// Correct the call.
     InvalidArgument,
+    /// Name the directory of a store, or create one.
+    NotFound,
     /// Send less.
     LimitExceeded,
     /// Correct the value or the mutation.
@@ -119,6 +126,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::InvalidArgument { .. } => ErrorKind::InvalidArgument,
+            Error::NotFound { .. } => ErrorKind::NotFound,
             Error::LimitExceeded { .. } => ErrorKind::LimitExceeded,
             Error::TypeMismatch { .. } => ErrorKind::TypeMismatch,
             Error::Locked { .. } => ErrorKind::Locked,
@@ -165,6 +173,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::InvalidArgument { what } => write!(f, "{what}"),
+            Error::NotFound { directory } => write!(f, "there is no store in {directory}"),
             Error::LimitExceeded { limit, max, got } => {
                 write!(f, "{limit} is limited to {max}, but {got} was given")
             }

@@ -108,7 +108,8 @@ impl Builder {
     /// [`Corrupt`](crate::ErrorKind::Corrupt) and
     /// [`UnknownFormat`](crate::ErrorKind::UnknownFormat) when its files are damaged or too new,
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when the directory holds something
-    /// else, or no store and none may be created, and [`Io`](crate::ErrorKind::Io).
+    /// else, [`NotFound`](crate::ErrorKind::NotFound) when it holds no store and none may be
+    /// created, and [`Io`](crate::ErrorKind::Io). The parent of the directory has to exist.
     pub fn open(self) -> Result<Kv, Error> {
         let options = self.engine_options();
         let engine = match self.place {

@@ -54,6 +54,8 @@ enum Cause {
 pub enum ErrorKind {
     /// Correct the call.
     InvalidArgument,
+    /// Name the directory of a store, or let one be created.
+    NotFound,
     /// Send less.
     LimitExceeded {
         /// Which limit.
@@ -181,6 +183,7 @@ fn engine_kind(error: &engine::Error) -> ErrorKind {
     }
     match error.kind() {
         engine::ErrorKind::InvalidArgument => ErrorKind::InvalidArgument,
+        engine::ErrorKind::NotFound => ErrorKind::NotFound,
         engine::ErrorKind::TypeMismatch => ErrorKind::TypeMismatch,
         engine::ErrorKind::Locked => ErrorKind::Locked,
         engine::ErrorKind::OutOfSpace => ErrorKind::OutOfSpace,

@@ -46,7 +46,7 @@ pub(super) fn may_create(
         }
     }
     if options.create == Create::Never || options.access == Access::ReadOnly {
-        return Err(Error::invalid(format!("there is no store in {directory}")));
+        return Err(Error::NotFound { directory });
     }
     Ok(())
 }

@@ -116,7 +116,7 @@ fn a_refused_opening_gives_the_lock_back() {
     let machine = Machine::new(1);
     let never = Options { create: Create::Never, ..small() };
     for _ in 0..2 {
-        assert_eq!(machine.try_open(never.clone()).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(machine.try_open(never.clone()).unwrap_err().kind(), ErrorKind::NotFound);
     }
     machine.open(small());
 }

@@ -131,7 +131,7 @@ fn an_empty_directory_is_not_a_store_where_none_may_be_created() {
     ] {
         let machine = Machine::new(1);
         let error = machine.try_open(options).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
         assert!(machine.disk.snapshot_files().is_empty(), "not even a lock file");
     }
 }

@@ -26,7 +26,7 @@ fn a_store_in_memory_works_like_any_other_and_ends_with_its_last_handle() {
     engine.close().unwrap();
     let read_only = Options { access: Access::ReadOnly, ..Options::default() };
     let refused = Engine::open_in_memory(read_only).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
 }
 
 #[test]

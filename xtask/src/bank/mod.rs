@@ -38,7 +38,8 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 /// Says whether everything was consistent.
 pub(crate) fn run(arguments: &Arguments) -> bool {
-    let enough = Enough::After(Duration::from_secs(arguments.seconds));
+    let time = Some(Duration::from_secs(arguments.seconds));
+    let enough = Enough { time, rounds: u64::MAX };
     match work(arguments.seed, &enough) {
         Ok((totals, problems)) => {
             println!("{totals}");
@@ -54,22 +55,11 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
 }
 
 /// When the threads end.
-enum Enough {
-    /// After this time.
-    After(Duration),
+struct Enough {
+    /// After this time, if one is given.
+    time: Option<Duration>,
     /// When each has done so much.
-    #[cfg(test)]
-    Rounds(u64),
-}
-
-impl Enough {
-    fn rounds(&self) -> u64 {
-        match self {
-            Enough::After(_) => u64::MAX,
-            #[cfg(test)]
-            Enough::Rounds(rounds) => *rounds,
-        }
-    }
+    rounds: u64,
 }
 
 /// Lets the threads work, and checks what they saw.
@@ -89,14 +79,14 @@ fn let_work(seed: u64, enough: &Enough) -> Result<(Vec<Record>, End), Failure> {
     let (bank, stop) = (&bank, &stop);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..agents::WORKERS)
-            .map(|number| start(scope, number, move || bank.work(number, enough.rounds(), stop)))
+            .map(|number| start(scope, number, move || bank.work(number, enough.rounds, stop)))
             .collect::<Result<_, _>>()?;
         let followers: Vec<_> = (0..agents::FOLLOWERS)
             .map(|number| start(scope, number, move || bank.follow(number)))
             .collect::<Result<_, _>>()?;
-        if let Enough::After(time) = enough {
+        if let Some(time) = enough.time {
             // Nobody ends before that, unless something fails.
-            thread::park_timeout(*time);
+            thread::park_timeout(time);
             stop.store(true, Ordering::SeqCst);
         }
         let worked = join(workers);
@@ -133,7 +123,7 @@ mod tests {
 
     #[test]
     fn sixteen_threads_see_one_order_of_commits() {
-        let (totals, problems) = work(7, &Enough::Rounds(150)).unwrap();
+        let (totals, problems) = work(7, &Enough { time: None, rounds: 150 }).unwrap();
         println!("{totals}");
         assert_eq!(problems, [""; 0]);
         assert!(totals.commits > 500 && totals.reads > 1_000, "{totals}");
@@ -142,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_noticed() {
-        let (records, end) = let_work(8, &Enough::Rounds(40)).unwrap();
+        let (records, end) = let_work(8, &Enough { time: None, rounds: 40 }).unwrap();
         let problems = |tamper: &dyn Fn(&mut Record)| {
             let mut records = records.clone();
             records.iter_mut().for_each(tamper);
