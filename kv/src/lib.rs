@@ -59,6 +59,8 @@ mod entry;
 mod error;
 mod expiry;
 mod feed;
+#[cfg(doctest)]
+mod guide;
 mod javascript;
 mod key;
 mod keys;
