@@ -21,7 +21,7 @@ impl Maker {
     pub(super) fn large_step(&mut self) -> Step {
         let over = self.below(2);
         let key = || vec![Tagged::text("z")];
-        match self.below(18) {
+        match self.below(19) {
             0 => Step::Get { key: key_of_bytes(KEY_BYTES + over) },
             1 => Step::Set {
                 key: key_of_bytes(KEY_BYTES + over),
@@ -74,9 +74,14 @@ impl Maker {
                 let backoff = Some(vec![1, 3_600_000 + over as u64]);
                 self.enqueue(Message { backoff, ..plain() })
             }
-            _ => {
+            17 => {
                 let delay = Some(2_592_000_000 + over as u64);
                 self.enqueue(Message { delay, ..plain() })
+            }
+            _ => {
+                let backoff = [None, Some(Vec::new()), Some(vec![1; 3])][self.below(3)].clone();
+                let message = filling_up(backoff, over);
+                self.send(message.clone(), full_with(message))
             }
         }
     }
@@ -134,11 +139,21 @@ impl Maker {
             long => long,
         };
         let message = Message { value, ..message };
+        self.send(message.clone(), Step::Enqueue(message))
+    }
+
+    /// The step that sends `message`, unless one with this payload was sent before.
+    fn send(&self, message: Message, step: Step) -> Step {
+        let is_same = |sent: &Message| sent.value == message.value;
         let is_repeated = self.steps.iter().any(|step| match step {
-            Step::Enqueue(earlier) => earlier.value == message.value,
+            Step::Enqueue(sent) => is_same(sent),
+            Step::Atomic { mutations, .. } => mutations.iter().any(|mutation| match mutation {
+                Mutation::Enqueue(sent) => is_same(sent),
+                _ => false,
+            }),
             _ => false,
         });
-        if is_repeated { Step::Pass } else { Step::Enqueue(message) }
+        if is_repeated { Step::Pass } else { step }
     }
 }
 
@@ -155,22 +170,42 @@ fn mutating(mutations: Vec<Mutation>) -> Step {
     Step::Atomic { checks: Vec::new(), mutations }
 }
 
-/// Sets that together have as many bytes as an operation may, the key of each counted twice.
+/// The key of what fills an operation.
+fn filling_key() -> Parts {
+    vec![Tagged::text("z")]
+}
+
+/// What its key counts: both times.
+const FILLING_KEY_BYTES: usize = 2 * 3;
+
+/// As many of the largest values as an operation can hold.
+const WHOLE: usize = COMMIT_BYTES / (VALUE_BYTES + FILLING_KEY_BYTES);
+
+/// What is left then.
+const REST: usize = COMMIT_BYTES - WHOLE * (VALUE_BYTES + FILLING_KEY_BYTES);
+
+fn filling(bytes: usize) -> Mutation {
+    let value = Tagged::bytes(&vec![9; bytes]);
+    Mutation::Set { key: filling_key(), value, expire_in: None }
+}
+
+/// Sets that together have as many bytes as an operation may.
 fn exactly_full(over: usize) -> Step {
-    let key = || vec![Tagged::text("z")];
-    let keys = 2 * (key_bytes("z"));
-    let set = |bytes: usize| Mutation::Set {
-        key: key(),
-        value: Tagged::bytes(&vec![9; bytes]),
-        expire_in: None,
-    };
-    let whole = COMMIT_BYTES / (VALUE_BYTES + keys);
-    let rest = COMMIT_BYTES - whole * (VALUE_BYTES + keys) - keys;
-    let mut mutations = vec![set(VALUE_BYTES); whole];
-    mutations.push(set(rest + over));
+    let mut mutations = vec![filling(VALUE_BYTES); WHOLE];
+    mutations.push(filling(REST - FILLING_KEY_BYTES + over));
     mutating(mutations)
 }
 
-fn key_bytes(text: &str) -> usize {
-    text.len() + 2
+/// Sets and a message that takes what they leave.
+fn full_with(message: Message) -> Step {
+    let mut mutations = vec![filling(VALUE_BYTES); WHOLE];
+    mutations.push(Mutation::Enqueue(message));
+    mutating(mutations)
+}
+
+/// Payload and, if it is named, the schedule of this message have as many bytes as are left.
+fn filling_up(backoff: Option<Vec<u64>>, over: usize) -> Message {
+    let schedule = 4 * backoff.as_ref().map_or(0, Vec::len);
+    let value = Tagged::text(&"m".repeat(REST - TEXT_BYTES - schedule + over));
+    Message { value, backoff, ..plain() }
 }
