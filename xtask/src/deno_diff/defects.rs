@@ -183,6 +183,6 @@ fn checking_absence(name: &str) -> Step {
 /// What is longer than a key by the part that is added.
 fn versionstamped(prefix_bytes: usize) -> Step {
     let key = vec![Tagged::text(&"p".repeat(prefix_bytes - 2))];
-    let mutations = vec![Mutation::SetVersionstamped { key, value: Tagged::Null }];
+    let mutations = vec![Mutation::SetVersionstamped { key, value: Tagged::Null, expire_in: None }];
     Step::Atomic { checks: Vec::new(), mutations }
 }

@@ -183,6 +183,7 @@ impl Maker {
             17..19 => Mutation::SetVersionstamped {
                 key: self.pick(&pool::log_prefixes()).clone(),
                 value: pool::value(&self.dice),
+                expire_in: self.expiry(),
             },
             _ => Mutation::Enqueue(self.message()),
         }

@@ -106,6 +106,8 @@ pub(crate) enum Mutation {
     SetVersionstamped {
         key: Parts,
         value: Tagged,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expire_in: Option<u64>,
     },
     Delete {
         key: Parts,

@@ -281,13 +281,13 @@ fn mutate<'kv>(atomic: Atomic<'kv>, mutation: &history::Mutation) -> Atomic<'kv>
     use history::Mutation as Asked;
     let range = SumRange::default();
     let mutation = match mutation {
-        Asked::Set { key, value, expire_in } => Mutation::Set {
-            key: key_of(key),
-            value: value.stored(),
-            expiry: expire_in.map(|ms| Expiry::In(Duration::from_millis(ms))),
-        },
-        Asked::SetVersionstamped { key, value } => {
-            Mutation::SetVersionstamped { prefix: key_of(key), value: value.stored(), expiry: None }
+        Asked::Set { key, value, expire_in } => {
+            let (key, value, expiry) = (key_of(key), value.stored(), expiry(*expire_in));
+            Mutation::Set { key, value, expiry }
+        }
+        Asked::SetVersionstamped { key, value, expire_in } => {
+            let (prefix, value, expiry) = (key_of(key), value.stored(), expiry(*expire_in));
+            Mutation::SetVersionstamped { prefix, value, expiry }
         }
         Asked::Delete { key } => Mutation::Delete { key: key_of(key) },
         Asked::Sum { key, value } => {
@@ -298,6 +298,10 @@ fn mutate<'kv>(atomic: Atomic<'kv>, mutation: &history::Mutation) -> Atomic<'kv>
         Asked::Enqueue(message) => return atomic.enqueue(enqueue(message)),
     };
     atomic.mutate(mutation)
+}
+
+fn expiry(expire_in: Option<u64>) -> Option<Expiry> {
+    expire_in.map(|ms| Expiry::In(Duration::from_millis(ms)))
 }
 
 fn enqueue(message: &Message) -> Enqueue {

@@ -1,7 +1,10 @@
 //! Steps at a limit: just within it, or just beyond.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+
 use super::Maker;
-use crate::deno_diff::history::{Check, List, Message, Mutation, Parts, Step};
+use crate::deno_diff::history::{Check, Cursor, List, Message, Mutation, Parts, Step};
 use crate::deno_diff::tagged::Tagged;
 
 /// Bytes of an encoded key.
@@ -21,7 +24,7 @@ impl Maker {
     pub(super) fn large_step(&mut self) -> Step {
         let over = self.below(2);
         let key = || vec![Tagged::text("z")];
-        match self.below(19) {
+        match self.below(20) {
             0 => Step::Get { key: key_of_bytes(KEY_BYTES + over) },
             1 => Step::Set {
                 key: key_of_bytes(KEY_BYTES + over),
@@ -75,6 +78,12 @@ impl Maker {
                 self.enqueue(Message { backoff, ..plain() })
             }
             17 => {
+                // Behind a key, a range begins with one byte more.
+                let cursor = URL_SAFE.encode(vec![b'c'; KEY_BYTES + self.below(3)]);
+                let (cursor, prefix) = (Some(Cursor::Text { text: cursor }), Some(Vec::new()));
+                Step::List(List { cursor, prefix, reverse: self.one_in(2), ..List::default() })
+            }
+            18 => {
                 let delay = Some(2_592_000_000 + over as u64);
                 self.enqueue(Message { delay, ..plain() })
             }
