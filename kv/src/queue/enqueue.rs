@@ -90,6 +90,7 @@ impl Enqueue {
 
     /// Where the payload is stored when the last attempt has failed: it becomes the value of each
     /// of these keys. Without any it is lost then. At most ten, see [`Limits::dead_letter_keys`].
+    /// The empty key is refused, which Deno's runtime takes: nothing under it can be read.
     pub fn keys_if_undelivered(mut self, keys: impl IntoIterator<Item: Into<Key>>) -> Enqueue {
         self.dead_letters = keys.into_iter().map(Into::into).collect();
         self

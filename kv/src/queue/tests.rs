@@ -6,9 +6,20 @@
 
 mod history;
 
-use icecore_disk::sim::Rules;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use icecore_disk::clock::ManualClock;
+use icecore_disk::random::SeededRandom;
+use icecore_disk::sim::{Rules, SimDisk};
+use icecore_engine::{Engine, Environment, Options, Workers};
 
 use self::history::History;
+use crate::{Enqueue, Kv, Limits, key};
 
 /// Seeds of each of the fault models.
 const SEEDS: u64 = 100;
@@ -37,7 +48,7 @@ fn messages_survive_torn_sectors_and_lost_renames() {
 
 #[test]
 fn taking_messages_at_the_front_of_a_long_queue_does_not_read_it_again() {
-    let kv = crate::Kv::in_memory().unwrap();
+    let kv = Kv::in_memory().unwrap();
     let queue = kv.queue("");
     for number in 0..500 {
         kv.enqueue(number).unwrap();
@@ -51,4 +62,64 @@ fn taking_messages_at_the_front_of_a_long_queue_does_not_read_it_again() {
     let failed = held.next().unwrap();
     failed.fail().unwrap();
     assert!(queue.line.floor() > last, "and a retry comes later");
+}
+
+/// A store without threads, whose commits are driven by those that block.
+fn still() -> (Kv, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let environment = Environment {
+        disk: SimDisk::new(7, Rules::none()),
+        clock: clock.clone(),
+        random: Arc::new(SeededRandom::new(7)),
+    };
+    let engine =
+        Engine::open(environment, Options { workers: Workers::Manual, ..Options::default() });
+    (Kv::new(engine.unwrap(), Limits::default()), clock)
+}
+
+#[test]
+fn a_retry_at_the_same_spot_is_found_although_it_was_passed_by_while_on_lease() {
+    let (kv, _clock) = still();
+    let queue = kv.queue("");
+    kv.enqueue(Enqueue::new(1).backoff([Duration::ZERO])).unwrap();
+    let message = queue.try_receive().unwrap().unwrap();
+    let mut failing = pin!(message.fail_async());
+    kv.set(key!["a"], 1).unwrap();
+    assert!(queue.try_receive().unwrap().is_none(), "it is moved, and still on lease");
+    let polled = failing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Ok(()))));
+    assert_eq!(queue.try_receive().unwrap().unwrap().attempt(), 2);
+}
+
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_waiter_that_finds_more_than_it_takes_wakes_the_next() {
+    let (kv, clock) = still();
+    let queue = kv.queue("");
+    let hour = Duration::from_secs(3_600);
+    for number in 0..2 {
+        kv.enqueue(Enqueue::new(number).delay(hour)).unwrap();
+    }
+    let bells = [(); 2].map(|()| Arc::new(Bell::default()));
+    let wakers = bells.each_ref().map(|bell| Waker::from(Arc::clone(bell)));
+    let mut first = pin!(queue.receive_async());
+    let mut second = pin!(queue.receive_async());
+    assert!(first.as_mut().poll(&mut Context::from_waker(&wakers[0])).is_pending());
+    assert!(second.as_mut().poll(&mut Context::from_waker(&wakers[1])).is_pending());
+    clock.advance_ms(3_600_000);
+    // As the timer does.
+    queue.line.board.wake_one();
+    assert_eq!(bells[0].0.load(Ordering::SeqCst), 1);
+    assert!(first.as_mut().poll(&mut Context::from_waker(&wakers[0])).is_pending(), "it begins");
+    assert!(bells[1].0.load(Ordering::SeqCst) >= 1);
+    kv.set(key!["a"], 1).unwrap();
+    assert!(first.as_mut().poll(&mut Context::from_waker(&wakers[0])).is_ready());
 }
