@@ -83,6 +83,8 @@ impl Number {
         match self {
             Number::Float(number) => {
                 out.push(format::DOUBLE);
+                // The sign of a computed NaN depends on the processor, and JavaScript has one NaN.
+                let number = if number.is_nan() { f64::NAN } else { *number };
                 out.extend(number.to_le_bytes());
             }
             Number::BigInt(number) => {
