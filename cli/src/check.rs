@@ -22,6 +22,7 @@ pub(crate) struct Args {
 struct Answer {
     clean: bool,
     keys: u64,
+    messages: u64,
     tables: u64,
     table_entries: u64,
     table_bytes: u64,
@@ -64,6 +65,7 @@ fn answer(report: &CheckReport) -> Answer {
     Answer {
         clean: report.is_clean(),
         keys: report.keys,
+        messages: report.messages,
         tables: report.tables,
         table_entries: report.table_entries,
         table_bytes: report.table_bytes,

@@ -1,14 +1,16 @@
 //! One walk over everything: is the store what it should be?
 //!
 //! The engine looks at files, records and their order; this adds what only the face knows: every
-//! key decodes into parts, and every value is one.
+//! key decodes into parts, every value is one, and the rows of queues are messages and attempts.
 
 use std::fmt;
 
 use icecore_engine::Engine;
+use icecore_engine::keyspace::QUEUE;
 
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::queue::{Row, audit};
 use crate::selector::Selector;
 
 /// After so many unreadable entries the walk ends: a store in this state needs no longer list.
@@ -30,6 +32,8 @@ pub struct CheckReport {
     pub log_commits: u64,
     /// Keys that have a value, and that could be read.
     pub keys: u64,
+    /// Messages in queues that could be read.
+    pub messages: u64,
 }
 
 impl CheckReport {
@@ -43,8 +47,13 @@ impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "keys: {}, tables: {} ({} entries, {} bytes), commits in the log: {}; ",
-            self.keys, self.tables, self.table_entries, self.table_bytes, self.log_commits
+            "keys: {}, messages: {}, tables: {} ({} entries, {} bytes), commits in the log: {}; ",
+            self.keys,
+            self.messages,
+            self.tables,
+            self.table_entries,
+            self.table_bytes,
+            self.log_commits
         )?;
         match self.problems.len() {
             0 => f.write_str("no problem found"),
@@ -63,12 +72,28 @@ pub(crate) fn check(engine: &Engine) -> Result<CheckReport, Error> {
         table_bytes: found.bytes,
         log_commits: found.log_commits,
         keys: 0,
+        messages: 0,
     };
     // Damaged files fail the walk, too, and were reported already.
     if report.is_clean() {
         check_entries(engine, &mut report)?;
+        check_queues(engine, &mut report)?;
     }
     Ok(report)
+}
+
+fn check_queues(engine: &Engine, report: &mut CheckReport) -> Result<(), Error> {
+    for item in engine.scan(&[QUEUE], &[QUEUE + 1])? {
+        match item.map_err(Error::from).and_then(|item| audit(item.key(), &item.value)) {
+            Ok(Row::Message) => report.messages += 1,
+            Ok(Row::Attempts) => {}
+            Err(problem) => report.problems.push(problem),
+        }
+        if report.problems.len() >= PROBLEMS_MAX {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn check_entries(engine: &Engine, report: &mut CheckReport) -> Result<(), Error> {
@@ -121,5 +146,30 @@ mod tests {
         ];
         assert_eq!(kinds, expected, "{report}");
         assert_eq!(report.keys, 1, "what cannot be read does not count");
+    }
+
+    #[test]
+    fn rows_of_queues_are_judged_and_messages_counted() {
+        let kv = crate::Kv::in_memory().unwrap();
+        let sent = kv.enqueue(crate::Enqueue::new("a").queue("q")).unwrap();
+        kv.enqueue("b").unwrap();
+        let message = kv.queue("q").receive().unwrap().unwrap();
+        assert_eq!(message.id().versionstamp, sent);
+        let report = kv.check().unwrap();
+        assert!(report.is_clean(), "{report}");
+        assert_eq!((report.keys, report.messages), (0, 2));
+        let rows = kv.engine().scan(&[QUEUE], &[QUEUE + 1]).unwrap().count();
+        assert_eq!(rows, 3, "one of them says that there was an attempt");
+
+        let mutations = [
+            Mutation::Set { key: &[QUEUE, b'm', 9], value: b"?", expires_at: None },
+            Mutation::Set { key: &[QUEUE, b'z'], value: b"?", expires_at: None },
+        ];
+        let batch = Batch { checks: &[], mutations: &mutations };
+        assert!(matches!(kv.engine().commit(batch).unwrap(), Outcome::Committed(_)));
+        let report = kv.check().unwrap();
+        assert_eq!(report.problems.len(), 2, "{report}");
+        let is_damage = |e: &Error| matches!(e.kind(), ErrorKind::Corrupt { .. });
+        assert!(report.problems.iter().all(is_damage), "{:?}", report.problems);
     }
 }

@@ -21,6 +21,7 @@
 //! 5. Messages with equal deadlines come in the order of their commits and of their places in
 //!    them.
 
+mod audit;
 mod board;
 mod change;
 mod enqueue;
@@ -39,6 +40,7 @@ use std::time::SystemTime;
 use icecore_engine::keyspace::QUEUE;
 use icecore_model::Versionstamp;
 
+pub(crate) use self::audit::{Row, audit};
 pub(crate) use self::enqueue::PreparedMessage;
 pub(crate) use self::line::Lines;
 

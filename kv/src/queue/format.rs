@@ -42,7 +42,7 @@ use crate::key::Key;
 use crate::value::Value;
 
 pub(crate) const MESSAGES: u8 = b'm';
-const ATTEMPTS: u8 = b'a';
+pub(crate) const ATTEMPTS: u8 = b'a';
 const VERSION: u8 = 1;
 
 const DEADLINE_BYTES: usize = size_of::<u64>();
