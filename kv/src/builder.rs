@@ -112,12 +112,13 @@ impl Builder {
     /// created, and [`Io`](crate::ErrorKind::Io). The parent of the directory has to exist.
     pub fn open(self) -> Result<Kv, Error> {
         let options = self.engine_options();
+        let in_memory = matches!(self.place, Place::Memory);
         let engine = match self.place {
             Place::Path(path) => Engine::open_path(path, options)?,
             Place::Memory => Engine::open_in_memory(options)?,
             Place::Environment(environment) => Engine::open(environment, options)?,
         };
-        Ok(Kv::new(engine, self.limits))
+        Ok(Kv::new(engine, self.limits, in_memory))
     }
 
     /// The engine's settings, wide enough for the limits of this store and for what the face adds

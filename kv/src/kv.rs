@@ -32,11 +32,12 @@ struct Shared {
     engine: Engine,
     limits: Limits,
     lines: Lines,
+    in_memory: bool,
 }
 
 impl Kv {
-    pub(crate) fn new(engine: Engine, limits: Limits) -> Kv {
-        Kv { shared: Arc::new(Shared { engine, limits, lines: Lines::default() }) }
+    pub(crate) fn new(engine: Engine, limits: Limits, in_memory: bool) -> Kv {
+        Kv { shared: Arc::new(Shared { engine, limits, lines: Lines::default(), in_memory }) }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -131,6 +132,38 @@ impl Kv {
     /// lost, and the store tries again later.
     pub fn flush(&self) -> Result<(), Error> {
         Ok(self.engine().flush()?)
+    }
+
+    /// Copies the store, as it is at this moment, into the new or empty directory `path` on the same
+    /// disk, and gives the versionstamp of the newest commit in the copy. Tables are linked, not
+    /// copied, where the file system allows it.
+    ///
+    /// The copy is a store with an identity of its own, which knows nothing of what comes later: a
+    /// program that goes on from it may see a versionstamp again that the original gave to other
+    /// content.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let (path, copy) = (directory.path().join("store"), directory.path().join("copy"));
+    /// let kv = Kv::open(path)?;
+    /// let versionstamp = kv.set(key!["a"], 1)?;
+    /// assert_eq!(kv.checkpoint(&copy)?, versionstamp);
+    /// kv.set(key!["a"], 2)?;
+    /// assert_eq!(Kv::open(copy)?.get(key!["a"])?.u64()?, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a store in memory, which has no disk,
+    /// [`Io`](crate::ErrorKind::Io), also when the directory is not empty, and
+    /// [`OutOfSpace`](crate::ErrorKind::OutOfSpace); the directory is then not a store.
+    pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Versionstamp, Error> {
+        if self.shared.in_memory {
+            return Err(Error::invalid("a store in memory cannot be copied to a directory", ""));
+        }
+        Ok(self.engine().checkpoint(path)?)
     }
 
     /// Reads every byte of every table and of the log, and compares everything with everything.

@@ -84,6 +84,8 @@ fn a_pass_goes_on_in_a_later_snapshot_and_the_next_one_makes_good_for_the_rest()
 fn a_range_is_told_once_in_a_pass_also_when_there_are_many() {
     let kv = store();
     let known = kv.set(key!["before"], 1).unwrap();
+    // As long as this is read, no compaction in the background forgets a deletion after it.
+    let _held = kv.snapshot().unwrap();
     // The ranges are apart from each other, and in front of the keys.
     let ranges = (0..KEYS).fold(kv.atomic(), |all, n| all.delete_range(key![n, 1]..key![n, 2]));
     commit(ranges);
@@ -107,6 +109,8 @@ fn start(event: &Event) -> &[u8] {
 fn a_range_that_is_deleted_during_a_pass_removes_only_what_is_not_told_yet() {
     let kv = store();
     let known = kv.set(key!["before"], 1).unwrap();
+    // As long as this is read, no compaction in the background forgets a deletion after it.
+    let _held = kv.snapshot().unwrap();
     fill(&kv);
     let mut feed = kv.changes(.., Some(known)).unwrap();
     let first = take(&mut feed, BATCH_EVENTS);

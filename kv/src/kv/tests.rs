@@ -205,3 +205,11 @@ fn of_concurrent_read_modify_writes_none_is_lost() {
     });
     assert_eq!(kv.get(key!["n"]).unwrap().u64().unwrap(), THREADS * INCREMENTS);
 }
+
+#[test]
+fn a_store_in_memory_is_not_copied_to_a_place_where_nobody_finds_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let kv = Kv::in_memory().unwrap();
+    let error = kv.checkpoint(directory.path().join("copy")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+}

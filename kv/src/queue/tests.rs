@@ -74,7 +74,7 @@ fn still() -> (Kv, Arc<ManualClock>) {
     };
     let engine =
         Engine::open(environment, Options { workers: Workers::Manual, ..Options::default() });
-    (Kv::new(engine.unwrap(), Limits::default()), clock)
+    (Kv::new(engine.unwrap(), Limits::default(), false), clock)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use icecore::{
     key, prefix,
 };
 
-use crate::world::World;
+use crate::machine::Machine;
 
 fn kv() -> Kv {
     Kv::in_memory().unwrap()
@@ -266,8 +266,8 @@ fn ranges_are_deleted_in_order_with_the_other_mutations() {
 
 #[test]
 fn touching_keeps_the_value_and_changes_its_expiry_and_versionstamp() {
-    let world = World::new(1_000);
-    let kv = world.open();
+    let machine = Machine::at(1_000);
+    let kv = machine.open();
     let first = kv.set(key!["a"], "value").unwrap();
     let expiry = Some(Expiry::In(Duration::from_millis(500)));
     let touched = kv.atomic().touch(key!["a"], expiry).touch(key!["absent"], expiry);
@@ -279,21 +279,21 @@ fn touching_keeps_the_value_and_changes_its_expiry_and_versionstamp() {
     assert_eq!(entry.expires_at(), Some(UNIX_EPOCH + Duration::from_millis(1_500)));
     assert!(!kv.get(key!["absent"]).unwrap().is_present());
     stamp(kv.atomic().touch(key!["a"], None).commit().unwrap());
-    world.clock.advance_ms(10_000);
+    machine.clock.advance_ms(10_000);
     assert_eq!(kv.get(key!["a"]).unwrap().expires_at(), None);
     assert!(kv.get(key!["a"]).unwrap().is_present());
 }
 
 #[test]
 fn an_expired_value_is_absent_from_reads_lists_checks_and_sums_alike() {
-    let world = World::new(1_000);
-    let kv = world.open();
+    let machine = Machine::at(1_000);
+    let kv = machine.open();
     kv.set_expiring(key!["a"], 5, Duration::from_millis(100)).unwrap();
-    world.clock.advance_ms(99);
+    machine.clock.advance_ms(99);
     assert_eq!(kv.get(key!["a"]).unwrap().u64().unwrap(), 5);
     let checked = kv.atomic().check_absent(key!["a"]).commit().unwrap();
     assert_eq!(checked, Commit::CheckFailed { indexes: vec![0] });
-    world.clock.advance_ms(1);
+    machine.clock.advance_ms(1);
     assert!(!kv.get(key!["a"]).unwrap().is_present());
     assert_eq!(kv.list(prefix![]).count(), 0);
     stamp(kv.atomic().check_absent(key!["a"]).sum(key!["a"], 3).commit().unwrap());
@@ -302,26 +302,26 @@ fn an_expired_value_is_absent_from_reads_lists_checks_and_sums_alike() {
 
 #[test]
 fn sums_extremes_and_a_plain_set_end_an_expiry() {
-    let world = World::new(1_000);
-    let kv = world.open();
+    let machine = Machine::at(1_000);
+    let kv = machine.open();
     for name in ["set", "sum", "min", "max"] {
         kv.set_expiring(key![name], 5, Duration::from_millis(100)).unwrap();
     }
     let operation =
         kv.atomic().set(key!["set"], 1).sum(key!["sum"], 1).min(key!["min"], 9).max(key!["max"], 1);
     stamp(operation.commit().unwrap());
-    world.clock.advance_ms(1_000);
+    machine.clock.advance_ms(1_000);
     assert_eq!(kv.list(prefix![]).count(), 4);
 }
 
 #[test]
 fn a_clock_that_steps_back_resurrects_nothing_that_was_seen_to_be_gone() {
-    let world = World::new(10_000);
-    let kv = world.open();
+    let machine = Machine::at(10_000);
+    let kv = machine.open();
     kv.set_expiring(key!["a"], 5, Duration::from_millis(100)).unwrap();
-    world.clock.advance_ms(100);
+    machine.clock.advance_ms(100);
     assert!(!kv.get(key!["a"]).unwrap().is_present());
-    world.clock.set_wall_ms(5_000);
+    machine.clock.set_wall_ms(5_000);
     assert!(!kv.get(key!["a"]).unwrap().is_present());
 }
 
@@ -443,9 +443,9 @@ fn an_asynchronous_commit_goes_on_when_its_future_is_dropped() {
 
 #[test]
 fn versionstamps_go_on_where_they_were_after_reopening() {
-    let world = World::new(1_000);
-    let before = world.open().set(key!["a"], 1).unwrap();
-    let kv = world.open();
+    let machine = Machine::at(1_000);
+    let before = machine.open().set(key!["a"], 1).unwrap();
+    let kv = machine.open();
     assert_eq!(kv.get(key!["a"]).unwrap().versionstamp, Some(before));
     assert!(kv.set(key!["b"], 1).unwrap() > before);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use icecore::{Atomic, Environment, Error, Kv, Limits, Versionstamp};
+use icecore::{Atomic, Environment, Error, Kv, Versionstamp};
 use icecore_disk::clock::ManualClock;
 use icecore_disk::random::SeededRandom;
 use icecore_disk::sim::{Rules, SimDisk};
@@ -24,6 +24,11 @@ impl Machine {
         }
     }
 
+    /// A machine whose clock stands at `now_ms`.
+    pub(crate) fn at(now_ms: u64) -> Machine {
+        Machine { clock: Arc::new(ManualClock::at(now_ms)), ..Machine::new(7) }
+    }
+
     /// Opens the store; its memtables are so small that tables come soon, unless that was changed.
     pub(crate) fn try_open(&self) -> Result<Kv, Error> {
         let environment = Environment {
@@ -31,7 +36,7 @@ impl Machine {
             clock: self.clock.clone(),
             random: self.random.clone(),
         };
-        let builder = Kv::builder_in(environment).reserve_bytes(0).limits(Limits::none());
+        let builder = Kv::builder_in(environment).reserve_bytes(0);
         builder.memtable_bytes(self.memtable_bytes).open()
     }
 

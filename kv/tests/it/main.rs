@@ -9,4 +9,3 @@ mod paging;
 mod queue;
 mod reads;
 mod watch;
-mod world;

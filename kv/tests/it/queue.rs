@@ -9,7 +9,7 @@ use icecore::{
     Enqueue, ErrorKind, Expiry, Kv, Limit, Limits, ListenOptions, Message, Queue, Value, key,
 };
 
-use crate::world::World;
+use crate::machine::Machine;
 
 const NOW: u64 = 1_700_000_000_000;
 
@@ -119,13 +119,13 @@ fn messages_count_as_mutations_and_with_all_their_bytes() {
 
 #[test]
 fn a_message_is_received_at_its_deadline_and_not_before() {
-    let world = World::new(NOW);
-    let kv = world.open();
+    let machine = Machine::at(NOW);
+    let kv = machine.open();
     let queue = kv.queue("q");
     kv.enqueue(Enqueue::new("delayed").queue("q").delay(Duration::from_micros(99_001))).unwrap();
-    world.clock.advance_ms(99);
+    machine.clock.advance_ms(99);
     assert!(received(&queue).is_none());
-    world.clock.advance_ms(1);
+    machine.clock.advance_ms(1);
     let message = received(&queue).unwrap();
     assert_eq!(message.enqueued_at(), UNIX_EPOCH + ms(NOW));
     assert_eq!(message.ready_at(), UNIX_EPOCH + ms(NOW + 100));
@@ -135,17 +135,17 @@ fn a_message_is_received_at_its_deadline_and_not_before() {
 
 #[test]
 fn without_a_schedule_there_are_six_attempts_at_the_default_intervals() {
-    let world = World::new(NOW);
-    let kv = world.open();
+    let machine = Machine::at(NOW);
+    let kv = machine.open();
     let queue = kv.queue("");
     kv.enqueue("again").unwrap();
     for (attempt, wait) in (1..).zip([100, 1_000, 5_000, 30_000, 60_000]) {
         let message = received(&queue).unwrap();
         assert_eq!((message.attempt(), message.is_last_attempt()), (attempt, false));
         message.fail().unwrap();
-        world.clock.advance_ms(wait - 1);
+        machine.clock.advance_ms(wait - 1);
         assert!(received(&queue).is_none());
-        world.clock.advance_ms(1);
+        machine.clock.advance_ms(1);
     }
     let message = received(&queue).unwrap();
     assert_eq!((message.attempt(), message.is_last_attempt()), (6, true));
@@ -155,15 +155,15 @@ fn without_a_schedule_there_are_six_attempts_at_the_default_intervals() {
 
 #[test]
 fn the_last_failure_stores_the_payload_under_every_dead_letter_key_in_one_commit() {
-    let world = World::new(NOW);
-    let kv = world.open();
+    let machine = Machine::at(NOW);
+    let kv = machine.open();
     let keys = [key!["dead", 1], key!["dead", 2]];
     kv.set_expiring(&keys[0], "old", Expiry::In(ms(1))).unwrap();
     let message = Enqueue::new(Value::U64(7)).backoff([ms(5)]).keys_if_undelivered(keys.clone());
     kv.enqueue(message).unwrap();
     received(&kv.queue("")).unwrap().fail().unwrap();
     assert!(!kv.get(&keys[1]).unwrap().is_present());
-    world.clock.advance_ms(5);
+    machine.clock.advance_ms(5);
     let before = kv.set(key!["other"], 1).unwrap();
     received(&kv.queue("")).unwrap().fail().unwrap();
     let [one, two] = kv.get_many(keys).unwrap();
@@ -199,8 +199,8 @@ fn those_who_watch_dead_letter_keys_hear_of_them() {
 
 #[test]
 fn equal_deadlines_come_in_the_order_of_commits_and_of_places_in_them() {
-    let world = World::new(NOW);
-    let kv = world.open();
+    let machine = Machine::at(NOW);
+    let kv = machine.open();
     let sent: Vec<String> = (0..400).map(|n| n.to_string()).collect();
     for half in sent.chunks(200) {
         let atomic = half.iter().fold(kv.atomic(), |atomic, text| atomic.enqueue(&text[..]));
@@ -213,24 +213,24 @@ fn equal_deadlines_come_in_the_order_of_commits_and_of_places_in_them() {
 
 #[test]
 fn earlier_deadlines_come_first_also_when_they_are_sent_last() {
-    let world = World::new(NOW);
-    let kv = world.open();
+    let machine = Machine::at(NOW);
+    let kv = machine.open();
     let queue = kv.queue("");
     for delay in [300, 100, 400, 200] {
         kv.enqueue(Enqueue::new(delay.to_string()).delay(ms(delay))).unwrap();
     }
-    world.clock.advance_ms(350);
+    machine.clock.advance_ms(350);
     let first = received(&queue).unwrap();
     assert_eq!(text(&first), "100");
     // Its deadline is that of this moment, before which some are ahead, and after which one is.
     kv.enqueue("350").unwrap();
     assert_eq!(drained(&queue), ["200", "300", "350"]);
-    world.clock.set_wall_ms(NOW);
+    machine.clock.set_wall_ms(NOW);
     // The store's clock never goes back.
     kv.enqueue("still 350").unwrap();
-    world.clock.advance_ms(350);
+    machine.clock.advance_ms(350);
     assert_eq!(drained(&queue), ["still 350"]);
-    world.clock.advance_ms(50);
+    machine.clock.advance_ms(50);
     assert_eq!(drained(&queue), ["400"]);
     drop(first);
 }
@@ -247,14 +247,14 @@ fn a_failed_check_or_mutation_sends_nothing() {
 
 #[test]
 fn a_slow_receiver_keeps_its_message_and_others_get_the_next_ones() {
-    let world = World::new(NOW);
-    let kv = world.open();
+    let machine = Machine::at(NOW);
+    let kv = machine.open();
     let (queue, other) = (kv.queue("q"), kv.clone().queue("q"));
     for text in ["slow", "next"] {
         kv.enqueue(Enqueue::new(text).queue("q")).unwrap();
     }
     let slow = received(&queue).unwrap();
-    world.clock.advance_ms(24 * 3_600_000);
+    machine.clock.advance_ms(24 * 3_600_000);
     assert_eq!(drained(&other), ["next"]);
     assert!(received(&queue).is_none());
     assert_eq!((queue.len().unwrap(), queue.in_work()), (1, 1));
@@ -264,8 +264,8 @@ fn a_slow_receiver_keeps_its_message_and_others_get_the_next_ones() {
 
 #[test]
 fn dropping_a_message_is_a_failure_and_its_identity_stays() {
-    let world = World::new(NOW);
-    let kv = world.open();
+    let machine = Machine::at(NOW);
+    let kv = machine.open();
     let queue = kv.queue("");
     kv.enqueue(Enqueue::new("x").backoff([ms(10), Duration::ZERO])).unwrap();
     let message = received(&queue).unwrap();
@@ -273,7 +273,7 @@ fn dropping_a_message_is_a_failure_and_its_identity_stays() {
     assert_eq!(id, queue.peek(1).unwrap()[0].id);
     drop(message);
     assert_eq!(queue.peek(1).unwrap()[0].ready_at, UNIX_EPOCH + ms(NOW + 10));
-    world.clock.advance_ms(10);
+    machine.clock.advance_ms(10);
     drop(received(&queue).unwrap());
     let message = received(&queue).unwrap();
     assert_eq!((message.id(), message.attempt()), (id, 3));
@@ -282,18 +282,18 @@ fn dropping_a_message_is_a_failure_and_its_identity_stays() {
 
 #[test]
 fn a_message_that_was_in_work_when_the_store_closed_is_received_at_once_after_it() {
-    let world = World::new(NOW);
-    let kv = world.open();
+    let machine = Machine::at(NOW);
+    let kv = machine.open();
     kv.enqueue(Enqueue::new("x").backoff([ms(1_000)]).keys_if_undelivered([key!["dead"]])).unwrap();
     for attempt in [1, 2] {
-        let kv = if attempt == 1 { kv.clone() } else { world.open() };
+        let kv = if attempt == 1 { kv.clone() } else { machine.open() };
         let message = received(&kv.queue("")).unwrap();
         assert_eq!((text(&message), message.attempt()), ("x".to_owned(), attempt));
         kv.close().unwrap();
         let late = if attempt == 1 { message.finish() } else { message.fail() };
         assert_eq!(late.unwrap_err().kind(), ErrorKind::Closed);
     }
-    let kv = world.open();
+    let kv = machine.open();
     assert!(received(&kv.queue("")).is_none(), "there were two attempts");
     assert_eq!(kv.get(key!["dead"]).unwrap().str().unwrap(), "x");
     assert!(kv.queue("").is_empty().unwrap());
@@ -497,8 +497,8 @@ fn stopping_waits_for_the_handler_that_runs_and_starts_no_other() {
 
 #[test]
 fn a_handler_that_outlives_the_store_leaves_its_message_there() {
-    let world = World::new(NOW);
-    let kv = world.open();
+    let machine = Machine::at(NOW);
+    let kv = machine.open();
     let (begun, starts) = mpsc::channel();
     let (go_on, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
@@ -512,7 +512,7 @@ fn a_handler_that_outlives_the_store_leaves_its_message_there() {
     go_on.send(()).unwrap();
     let ended = listener.unwrap().wait();
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::Closed);
-    let kv = world.open();
+    let kv = machine.open();
     let message = received(&kv.queue("")).unwrap();
     assert_eq!((text(&message), message.attempt()), ("x".to_owned(), 2));
 }
@@ -534,8 +534,8 @@ fn queues_are_apart_from_each_other_and_from_keys() {
 
 #[test]
 fn a_long_queue_is_received_whole_whatever_happens_meanwhile() {
-    let world = World::new(NOW);
-    let kv = world.open();
+    let machine = Machine::at(NOW);
+    let kv = machine.open();
     let queue = kv.queue("");
     let mut held = Vec::new();
     for round in 0_u64..50 {
@@ -543,7 +543,7 @@ fn a_long_queue_is_received_whole_whatever_happens_meanwhile() {
             let delay = ms((n * 7 + round * 3) % 40);
             kv.enqueue(Enqueue::new(1_000 + round * 20 + n).delay(delay)).unwrap();
         }
-        world.clock.advance_ms(3);
+        machine.clock.advance_ms(3);
         for _ in 0..15 {
             held.extend(received(&queue));
         }
@@ -551,7 +551,7 @@ fn a_long_queue_is_received_whole_whatever_happens_meanwhile() {
             held.remove(0).fail().unwrap();
         }
     }
-    world.clock.advance_ms(1_000);
+    machine.clock.advance_ms(1_000);
     while let Some(message) = received(&queue) {
         held.push(message);
     }

@@ -145,7 +145,7 @@ impl History {
             ..Options::default()
         };
         let engine = Engine::open(environment, options).unwrap();
-        let kv = Kv::new(engine, Limits::default());
+        let kv = Kv::new(engine, Limits::default(), false);
         self.queues = QUEUES.iter().map(|name| kv.queue(name)).collect();
         self.kv = Some(kv);
     }
