@@ -56,7 +56,9 @@ impl Core {
             catalog.levels[0].insert(0, table);
         }
         catalog.flushed = held.at();
-        catalog.ceiling = held.at();
+        // A store that was opened for reading after a crash shows less than may have been seen.
+        let lost = catalog.past.gaps.last().map_or(Versionstamp::ZERO, |gap| gap.last.next());
+        catalog.ceiling = held.at().max(lost);
         target.sync_dir().map_err(|e| Error::io(target.label(), "sync", e))?;
         Manifest::create(&*target, &*self.env.random, 1, &catalog)?;
         Ok(held.at())

@@ -15,7 +15,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 
 use icecore_model::key::VERSIONSTAMP_PART_BYTES;
@@ -69,8 +69,8 @@ impl Core {
     ) -> Result<Submitted, Error> {
         self.validate(batch)?;
         self.keep_pace()?;
-        let mut writer = self.lock_writer()?;
-        let writer = writer.as_mut().ok_or_else(|| self.why_not_writable())?;
+        let mut guard = self.lock_writer()?;
+        let writer = guard.writer().ok_or_else(|| self.why_not_writable())?;
         let now_ms = self.now_ms();
         if let Some(failed) = self.failed_checks(batch.checks, writer.last, now_ms)? {
             return Ok(failed);
@@ -79,14 +79,16 @@ impl Core {
             |m: &Mutation<'_>| matches!(m, Mutation::Delete { .. } | Mutation::DeleteRange { .. });
         let base = NewestState { core: self, now_ms };
         let mut expires_at = None;
+        // Before the memtable may be frozen: the note belongs to the one that takes the deletions.
+        writer.deletions |= batch.mutations.iter().any(deletes);
         let stamp = self.append(writer, durability, now_ms, &mut |_, stamp, effects| {
             expires_at = resolve::resolve(batch.mutations, stamp, &base, effects)?;
             limit("a commit's encoded effects", self.options.commit_bytes_max, effects.len())
         })?;
-        writer.deletions |= batch.mutations.iter().any(deletes);
         if let Some(moment) = expires_at {
             self.expect_expiry(moment, now_ms);
         }
+        self.tell(writer, stamp);
         Ok(Submitted::Appended(stamp))
     }
 
@@ -98,25 +100,34 @@ impl Core {
         fill: &mut Fill<'_>,
     ) -> Result<Versionstamp, Error> {
         let stamp = {
-            let mut writer = self.lock_writer()?;
-            let writer = writer.as_mut().ok_or_else(|| self.why_not_writable())?;
+            let mut guard = self.lock_writer()?;
+            let writer = guard.writer().ok_or_else(|| self.why_not_writable())?;
             let now_ms = self.now_ms();
-            let stamp = self.append(writer, durability, now_ms, fill)?;
             writer.deletions = true;
+            let stamp = self.append(writer, durability, now_ms, fill)?;
+            self.tell(writer, stamp);
             stamp
         };
         self.log()?.wait(stamp).map_err(|e| self.outcome_unknown(e))?;
         Ok(stamp)
     }
 
-    fn lock_writer(&self) -> Result<std::sync::MutexGuard<'_, Option<Writer>>, Error> {
-        let writer = lock(&self.writer);
+    fn lock_writer(&self) -> Result<WriterGuard<'_>, Error> {
+        let guard = WriterGuard { core: self, writer: Some(lock(&self.writer)) };
         // Asked under the lock: after `close` has had it, no commit begins.
         self.check_open()?;
-        Ok(writer)
+        Ok(guard)
     }
 
-    /// Steps 2 (from the resolution on) to 4.
+    /// Tells observers what the commit `stamp`, which was just appended, has done. This comes last:
+    /// if an observer panics, nothing is half done.
+    fn tell(&self, writer: &mut Writer, stamp: Versionstamp) {
+        self.observers.tell(stamp, &writer.effects);
+        writer.effects.clear();
+        writer.effects.shrink_to(EFFECTS_BYTES_KEPT);
+    }
+
+    /// Steps 2 (from the resolution on) to 4. The effects stay with the writer.
     fn append(
         &self,
         writer: &mut Writer,
@@ -147,11 +158,7 @@ impl Core {
                 self.freeze(writer);
             }
             self.counters.committed();
-            // Last, so that an observer that panics leaves nothing half done.
-            self.observers.tell(stamp, &effects);
         }
-        effects.clear();
-        effects.shrink_to(EFFECTS_BYTES_KEPT);
         writer.effects = effects;
         appended.map(|()| stamp)
     }
@@ -282,7 +289,31 @@ struct PoisonUnlessDisarmed<'l>(&'l icecore_wal::Log);
 
 impl Drop for PoisonUnlessDisarmed<'_> {
     fn drop(&mut self) {
-        self.0.poison();
+        self.0.poison_and_leave_wakers();
+    }
+}
+
+/// The writer lock, held for a commit. No waker runs under it: those that became due are called
+/// once it is released.
+struct WriterGuard<'c> {
+    core: &'c Core,
+    /// `None` once it is released.
+    writer: Option<MutexGuard<'c, Option<Writer>>>,
+}
+
+impl WriterGuard<'_> {
+    /// `None` when the store takes no commits.
+    fn writer(&mut self) -> Option<&mut Writer> {
+        self.writer.as_mut()?.as_mut()
+    }
+}
+
+impl Drop for WriterGuard<'_> {
+    fn drop(&mut self) {
+        self.writer = None;
+        if let Some(log) = &self.core.log {
+            log.wake_left();
+        }
     }
 }
 

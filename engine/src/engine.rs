@@ -1,9 +1,11 @@
 //! The handle of an open store: what callers see.
 
 use std::io;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 
 use bytes::Bytes;
 use icecore_disk::clock::SystemClock;
@@ -62,24 +64,26 @@ impl Drop for Shared {
     fn drop(&mut self) {
         if !self.core.closed.swap(true, Ordering::SeqCst) {
             // There is nobody to tell. Whatever failed, everything acknowledged is in the log, and
-            // the next opening recovers it; whoever wants to know calls `close`.
+            // the next opening recovers it; whoever wants to know calls `close`. The panic of an
+            // observer, if any, must not leave a drop.
             drop(self.close());
         }
     }
 }
 
 impl Shared {
-    /// Ends the workers and the log, and gives the lock back.
-    fn close(&self) -> Result<(), Error> {
+    /// Ends the workers and the log, and gives the lock back. The second part is the panic of an
+    /// observer, for the caller to go on with.
+    fn close(&self) -> (Result<(), Error>, thread::Result<()>) {
         let core = &self.core;
         // Waits for the commit at hand; later ones find the store closed.
         let last = lock(&core.writer).as_ref().map(|writer| writer.last);
         let stopped = core.stop_workers();
-        core.observers.close();
+        let told = core.observers.close();
         if self.threads.as_ref().is_some_and(Threads::include_caller) {
             // A worker closes the store from inside a piece of work, whose locks it holds. The
             // directory is given back when the last worker has ended, as for a killed process.
-            return stopped;
+            return (stopped, told);
         }
         if let Some(threads) = &self.threads {
             threads.join();
@@ -92,7 +96,7 @@ impl Shared {
         let noted = stopped.and_then(|()| core.note_clean_end(last));
         // The lock goes in any case: the process may want to open the store again.
         *lock(&core.lock) = None;
-        noted
+        (noted, told)
     }
 }
 
@@ -357,7 +361,9 @@ impl Engine {
         if self.core().closed.swap(true, Ordering::SeqCst) {
             return Err(Error::Closed);
         }
-        self.shared.close()
+        let (closed, told) = self.shared.close();
+        told.unwrap_or_else(|panic| resume_unwind(panic));
+        closed
     }
 }
 

@@ -12,10 +12,11 @@
 //! The maintenance thread sleeps until the next entry is due ([`NextDue`]), but never longer than
 //! [`IDLE_PATIENCE`]:
 //!
-//! 1. *The next due moment decides only when the sweeper looks, never what it finds*: every look
-//!    goes through the index, and judges it by the clock. So the moment need not survive a crash
-//!    (it is unknown after opening, and found at the first idle round), and when the clock is set
-//!    forward, or the moment is wrong, entries are swept after [`IDLE_PATIENCE`] at the latest.
+//! 1. *The next due moment decides when the sweeper looks, and where in the index it begins*: what
+//!    lies before it are the remains of what was swept, which grow until a compaction drops them.
+//!    What is due is judged by the clock. The moment need not survive a crash: it is unknown after
+//!    opening, and found at the first idle round. When the clock is set forward, entries are swept
+//!    after [`IDLE_PATIENCE`] at the latest.
 //! 2. *No entry is due before it.* A commit lowers it under the writer lock. It is raised only from
 //!    the index ([`Core::find_next_due`]): under the writer lock it is set to "none", then every
 //!    commit up to that hold of the lock becomes visible, then the first key of the index is read.
@@ -86,6 +87,11 @@ impl NextDue {
         self.0.load(Ordering::SeqCst)
     }
 
+    /// Sets it to "never"; says what it was.
+    fn forget(&self) -> u64 {
+        self.0.swap(NextDue::NEVER, Ordering::SeqCst)
+    }
+
     fn set(&self, ms: u64) {
         self.0.store(ms, Ordering::SeqCst);
     }
@@ -114,6 +120,14 @@ struct Due {
     entries: Vec<(Vec<u8>, Timestamp)>,
     /// There may be others, of the last moment, too.
     more: bool,
+}
+
+/// The place in the index before all entries that are due at `ms` or later.
+fn index_from(ms: u64) -> Vec<u8> {
+    match Timestamp::from_ms(ms) {
+        Some(moment) => keyspace::expiry_key(moment, &[]),
+        None => vec![keyspace::EXPIRY],
+    }
 }
 
 /// Takes a key of the index apart.
@@ -156,7 +170,7 @@ impl Core {
     /// The entries of the expiry index that are due, oldest first, each with its moment: as many as
     /// one commit takes, and whether there may be more.
     fn due(&self, now_ms: u64) -> Result<Due, Error> {
-        let start = [keyspace::EXPIRY];
+        let start = index_from(self.next_due.ms());
         let end = match now_ms.checked_add(1).and_then(Timestamp::from_ms) {
             Some(after) => keyspace::expiry_key(after, &[]),
             None => vec![keyspace::EXPIRY + 1],
@@ -197,12 +211,13 @@ impl Core {
         if self.next_due.ms() > self.now_ms() {
             return Ok(());
         }
-        let last = {
+        let (last, from_ms) = {
             let writer = lock(&self.writer);
-            self.next_due.set(NextDue::NEVER);
-            writer.as_ref().map_or(self.recovered, |writer| writer.last)
+            let from_ms = self.next_due.forget();
+            (writer.as_ref().map_or(self.recovered, |writer| writer.last), from_ms)
         };
-        let found = self.log()?.wait(last).map_err(Error::from).and_then(|()| self.first_expiry());
+        let visible = self.log()?.wait(last).map_err(Error::from);
+        let found = visible.and_then(|()| self.first_expiry(from_ms));
         match &found {
             Ok(first) => {
                 self.next_due.lower(first.map_or(NextDue::NEVER, Timestamp::ms));
@@ -212,9 +227,10 @@ impl Core {
         found.map(drop)
     }
 
-    /// The moment of the first entry of the expiry index.
-    fn first_expiry(&self) -> Result<Option<Timestamp>, Error> {
-        let index = Scan::new(self.picture(None), &[keyspace::EXPIRY], &[keyspace::EXPIRY + 1]);
+    /// The moment of the first entry of the expiry index; none is due before `from_ms`.
+    fn first_expiry(&self, from_ms: u64) -> Result<Option<Timestamp>, Error> {
+        let start = index_from(from_ms);
+        let index = Scan::new(self.picture(None), &start, &[keyspace::EXPIRY + 1]);
         let first = index.keys().next().transpose()?;
         first.map(|key| Ok(parse(&key)?.0)).transpose()
     }

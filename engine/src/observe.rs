@@ -1,7 +1,7 @@
 //! Observers: who is told, in stamp order, of the effects of commits on ranges of keys.
 //!
 //! An observer is told by the thread that commits, under the writer lock, right after the effects
-//! have entered the memtable and the frame has entered the log (`Core::append` is the one place).
+//! have entered the memtable and the frame has entered the log (`Core::tell`, right after `Core::append`).
 //! So it hears of every commit, of callers and of the sweeper, in the order of their stamps, but
 //! before the commit is visible: whoever wants to read what an observer was told of waits with
 //! [`Engine::wait_visible`] or [`Engine::poll_visible`] first.
@@ -44,6 +44,9 @@ use crate::keyspace;
 /// Calls come one at a time. They come while the store holds its write lock, so they must be short
 /// and must not call the store; what they may do is note what happened, and wake somebody up. An
 /// observer should own no [`Engine`]: it may be the last one, whose drop closes the store.
+///
+/// A panic of an observer goes on, once all others are called, in the thread that commits or closes;
+/// the commit stands. In the sweeper's thread it poisons the store, as any panic there does.
 pub trait Observer: Send + Sync + 'static {
     /// The commit `stamp` has this effect on the observed ranges. It is in the log, and not visible
     /// yet. Commits come in the order of their stamps; within a commit, range deletions come
@@ -130,8 +133,10 @@ impl Engine {
     /// what it reads, the observer is told.
     ///
     /// Looking for those to be told takes time in proportion to the logarithm of the number of
-    /// observed ranges, and to the number of those told. It waits for the commits at hand to
-    /// become visible.
+    /// observed ranges, and to the number of those told. Registering and dropping take time and
+    /// memory in proportion to the number of *different* ranges that overlap the new one: thousands
+    /// that are nested in each other cost milliseconds each, under a lock that commits take, too.
+    /// It waits for the commits at hand to become visible.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
@@ -180,7 +185,8 @@ impl Engine {
         Ok(observation)
     }
 
-    /// Blocks until the commit `stamp` is visible, and does what is needed for that in this thread:
+    /// Blocks until every commit up to `stamp` is visible that still exists (a crash may have taken
+    /// what was not durable, and such a stamp counts as visible), and does what is needed for that in this thread:
     /// after a call, `stamp` need not be waited for by anybody else.
     ///
     /// # Errors
@@ -191,7 +197,9 @@ impl Engine {
     }
 
     /// Whether the commit `stamp` is visible. If not, `waker` is called when it is, or when it
-    /// cannot become so; a thread of the engine does what is needed.
+    /// cannot become so; a thread of the engine does what is needed, or with
+    /// [`Workers::Manual`](crate::Workers::Manual) the caller of [`Engine::step`]. The waker is called
+    /// and dropped while no lock of the store is held.
     ///
     /// # Errors
     /// As [`Engine::wait_visible`].

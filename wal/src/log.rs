@@ -9,6 +9,9 @@
 //!    [`State::submit`]), no waker is called under it.
 //! 2. A thread sleeps only while another one holds an action whose end wakes it: all changes of
 //!    the state end in [`Log::publish`].
+//! 3. While a thread reserves room, its caller holds a lock under which no waker may run: what a
+//!    waker owns may be the last handle of the store. So wakers that become due then are left,
+//!    by all threads, until somebody calls [`Log::wake_left`] or publishes after that.
 
 use std::fmt;
 use std::task::{Poll, Waker};
@@ -35,6 +38,8 @@ pub struct Log {
     work: Condvar,
     /// A copy of the state's, for reading without the lock.
     visible: AtomicU64,
+    /// 1 if wakers may have been left.
+    left: AtomicU64,
 }
 
 /// What a thread waits for.
@@ -75,6 +80,7 @@ impl Log {
             options,
             spares: Mutex::new(spares),
             visible: AtomicU64::new(state.visible.get()),
+            left: AtomicU64::new(0),
             state: Mutex::new(state),
             changed: Condvar::new(),
             work: Condvar::new(),
@@ -304,6 +310,24 @@ impl Log {
         drop(self.publish(state));
     }
 
+    /// As [`Log::poison`], for callers who hold a lock under which no waker may run, and who call
+    /// [`Log::wake_left`] after it.
+    pub fn poison_and_leave_wakers(&self) {
+        let mut state = self.lock();
+        state.fail("poisoned from outside the log".to_owned());
+        let hushed = std::mem::replace(&mut state.hushed, true);
+        self.publish(state).hushed = hushed;
+    }
+
+    /// Calls the wakers that were left while somebody [reserved](Log::reserve): for whoever has
+    /// reserved, once no lock is held.
+    #[inline]
+    pub fn wake_left(&self) {
+        if self.left.load(Ordering::SeqCst) != 0 {
+            drop(self.publish(self.lock()));
+        }
+    }
+
     /// Whether the log failed.
     pub fn is_poisoned(&self) -> bool {
         self.lock().failure.is_some()
@@ -429,6 +453,10 @@ impl Log {
         }
         if state.drivers > 0 && state.needs_driver() {
             self.work.notify_one();
+        }
+        self.left.store(u64::from(state.hushed), Ordering::SeqCst);
+        if state.hushed {
+            return state;
         }
         let due = state.due_wakers();
         if due.is_empty() {

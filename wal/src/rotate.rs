@@ -63,7 +63,8 @@ impl Log {
 
     /// Makes room for one commit with `payload_bytes` of encoded effects. It may begin another
     /// segment, which takes several syncs, and it waits when too much is appended that nobody has
-    /// written yet. One thread at a time may reserve and append.
+    /// written yet. One thread at a time may reserve and append. Wakers that become due meanwhile
+    /// are left for [`Log::wake_left`].
     ///
     /// # Errors
     /// [`Error::TooLarge`]; [`Error::OutOfSpace`] and [`Error::Io`] when another segment was needed and
@@ -74,6 +75,20 @@ impl Log {
         }
         let mut state = self.lock();
         state.check_open()?;
+        if state.fits(payload_bytes) && state.queued() < QUEUED_MAX {
+            state.reserved = payload_bytes;
+            return Ok(());
+        }
+        state.hushed = true;
+        drop(state);
+        let made = self.make_room(payload_bytes);
+        self.lock().hushed = false;
+        made
+    }
+
+    /// The slow part of reserving.
+    fn make_room(&self, payload_bytes: usize) -> Result<(), Error> {
+        let mut state = self.lock();
         if !state.fits(payload_bytes) {
             state.rotating = true;
             drop(state);

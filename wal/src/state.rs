@@ -76,6 +76,8 @@ pub(crate) struct State {
     pub(crate) visible: Versionstamp,
     pub(crate) last_appended: Versionstamp,
     pub(crate) last_clock_ms: u64,
+    /// Wakers are left for later: somebody reserves room.
+    pub(crate) hushed: bool,
     /// Threads that complete a write just now.
     pub(crate) completing: usize,
     /// Threads that wait for a change.
@@ -119,6 +121,7 @@ impl State {
             visible: last,
             last_appended: last,
             last_clock_ms: 0,
+            hushed: false,
             completing: 0,
             waiters: 0,
             drivers: 0,

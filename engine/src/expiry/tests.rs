@@ -111,7 +111,7 @@ fn a_commit_that_is_not_visible_yet_is_not_overlooked() {
     let core = open(&disk, 1_000);
     set_until(&core, b'a', 1_100, false);
     assert_eq!(core.next_due.ms(), NextDue::UNKNOWN);
-    assert_eq!(core.first_expiry().unwrap(), None, "it is not visible");
+    assert_eq!(core.first_expiry(0).unwrap(), None, "it is not visible");
     core.find_next_due().unwrap();
     assert_eq!(core.next_due.ms(), 1_100);
 }

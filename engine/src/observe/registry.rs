@@ -12,11 +12,14 @@
 //! 1. Whoever shuts a gate first takes the observer out, so that no call begins, and then waits
 //!    until the call at hand has ended, unless that call is its own.
 //! 2. A call gives its reference to the observer back before it leaves the gate. So it is the thread
-//!    that shuts the gate which drops the observer, not a commit under the writer lock.
+//!    that shuts the gate which drops the observer, not a commit under the writer lock; unless an
+//!    observer shuts its own gate during a call.
+//! 3. When an observer panics, the others are called all the same; then the panic goes on.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
@@ -113,8 +116,12 @@ impl Registry {
             }
         }
         drop(registered);
-        for (touched, gate) in calls {
-            gate.call(|observer| observer.touched(stamp, touched));
+        let calls = calls.into_iter();
+        let panicked = calls.filter_map(|(touched, gate)| {
+            gate.call(|observer| observer.touched(stamp, touched)).err()
+        });
+        if let Some(first) = panicked.reduce(|first, _| first) {
+            resume_unwind(first);
         }
     }
 
@@ -126,16 +133,16 @@ impl Registry {
         keys && registered.gates.is_empty()
     }
 
-    /// Tells all observers that the store is closed. No commit comes after this.
-    pub(crate) fn close(&self) {
+    /// Tells all observers that the store is closed. No commit comes after this. An observer's
+    /// panic is given to the caller, who has more to do.
+    pub(crate) fn close(&self) -> thread::Result<()> {
         let mut registered = lock(&self.registered);
         let gates = std::mem::take(&mut registered.gates);
         *registered = Registered { closed: true, next: registered.next, ..Registered::default() };
         self.count.store(0, Ordering::Relaxed);
         drop(registered);
-        for gate in gates.into_values() {
-            gate.call(|observer| observer.closed());
-        }
+        let panicked = gates.into_values().filter_map(|gate| gate.call(|o| o.closed()).err());
+        panicked.reduce(|first, _| first).map_or(Ok(()), Err)
     }
 }
 
@@ -257,16 +264,17 @@ impl Gate {
     }
 
     /// Calls the observer, unless the gate is shut. Calls come one at a time: under the writer lock,
-    /// and after the last commit.
-    fn call(&self, call: impl FnOnce(&dyn Observer)) {
+    /// and after the last commit. The error is the observer's panic.
+    fn call(&self, call: impl FnOnce(&dyn Observer)) -> thread::Result<()> {
         let mut state = lock(&self.state);
-        let Some(observer) = state.observer.clone() else { return };
+        let Some(observer) = state.observer.clone() else { return Ok(()) };
         state.inside = Some(thread::current().id());
         drop(state);
         let _inside = Inside(self);
         // A local of its own, which goes before `_inside` does.
         let observer = observer;
-        call(&*observer);
+        // What the observer itself has left half done is its own matter, as with a thread.
+        catch_unwind(AssertUnwindSafe(|| call(&*observer)))
     }
 
     /// Lets no call begin any more, and waits for the one at hand.

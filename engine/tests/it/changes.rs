@@ -7,8 +7,8 @@ use icecore_disk::sim::Crash;
 use icecore_disk::{Disk, Name, Random};
 use icecore_engine::keyspace::{DATA, QUEUE};
 use icecore_engine::{
-    Batch, ChangedItem, Changes, Durability, Engine, Error, Mutation, Options, Outcome, Snapshot,
-    Step,
+    Access, Batch, ChangedItem, Changes, Durability, Engine, Error, Mutation, Options, Outcome,
+    Snapshot, Step,
 };
 use icecore_model::Versionstamp;
 
@@ -389,4 +389,21 @@ fn whoever_resumes_knows_the_present_state_or_is_told_to_start_over() {
         (told, refused) = (told + history.told, refused + history.refused);
     }
     assert!(told > 2 * refused && refused > 100, "{told} were told, {refused} were not");
+}
+
+#[test]
+fn a_copy_made_of_what_a_reader_shows_after_a_crash_goes_on_above_what_was_lost() {
+    let mut machine = Machine::new(1);
+    let engine = machine.open(small());
+    set(&engine, "a", b"v");
+    machine.disk.crash(Crash::KeepNone);
+    drop(engine);
+    machine.disk = machine.disk.reopen();
+    let reader = machine.open(Options { access: Access::ReadOnly, ..small() });
+    reader.checkpoint("copy").unwrap();
+    let disk = machine.disk.directory(Path::new("copy")).unwrap();
+    let copy = Engine::open(machine.env_on(disk), small()).unwrap();
+    set(&copy, "b", b"v");
+    let snapshot = copy.snapshot().unwrap();
+    assert!(snapshot.changes(&[DATA], &[DATA + 1], snapshot.at()).unwrap().is_some());
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Poll, Wake, Waker};
@@ -318,4 +319,36 @@ fn those_who_come_and_go_during_commits_miss_nothing() {
         done.store(true, Ordering::SeqCst);
     });
     engine.close().unwrap();
+}
+
+/// Panics at its first call, and when the store is closed.
+struct Panics(AtomicBool);
+
+impl Observer for Panics {
+    fn touched(&self, _: Versionstamp, _: Touched<'_>) {
+        assert!(self.0.swap(true, Ordering::SeqCst), "the observer has a bug");
+    }
+
+    fn closed(&self) {
+        panic!("the observer has another bug");
+    }
+}
+
+#[test]
+fn an_observer_that_panics_takes_nothing_from_the_others_nor_from_the_store() {
+    let machine = Machine::new(1);
+    let engine = machine.open(small());
+    let all = || vec![vec![DATA]..vec![DATA + 1]];
+    let panics = engine.observe(all(), Arc::new(Panics(AtomicBool::new(false)))).unwrap();
+    let notes = Notes::new();
+    let listens = engine.observe(all(), notes.clone()).unwrap();
+    let commit = || set(&engine, "a", b"v");
+    assert!(catch_unwind(AssertUnwindSafe(commit)).is_err());
+    set(&engine, "b", b"v");
+    assert_eq!(get(&engine, "a").unwrap(), b"v", "the commit stands");
+    assert_eq!(notes.words(), ["set a", "set b"]);
+    assert!(catch_unwind(AssertUnwindSafe(|| engine.close())).is_err());
+    assert_eq!(notes.words(), ["closed"]);
+    drop((panics, listens));
+    machine.open(small()).close().unwrap();
 }

@@ -1,6 +1,8 @@
 //! From one segment to the next, and what becomes of the old ones.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
 
 use icecore_disk::sim::{Crash, Rules, SimDisk};
 use icecore_disk::{Disk, Name};
@@ -33,6 +35,28 @@ fn a_full_segment_is_durable_before_its_successor_takes_frames() {
     let (recovery, read) = store.recover(&*store.disk.reopen()).unwrap();
     assert_eq!(stamps(&read), (1..last).collect::<Vec<u64>>());
     assert_eq!(recovery.end.unwrap().segment, 3);
+}
+
+struct Called(AtomicBool);
+
+impl Wake for Called {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn wakers_that_become_due_while_room_is_made_are_left_for_later() {
+    let store = Store::new();
+    let stamp = store.append(&[7; 500], SYNC);
+    let called = Arc::new(Called(AtomicBool::new(false)));
+    assert!(store.log.poll_visible(stamp, &Waker::from(called.clone())).is_pending());
+    // Another segment is begun: before that, everything is made durable.
+    store.log.reserve(4096).unwrap();
+    assert!(store.log.visible() >= stamp);
+    assert!(!called.0.load(Ordering::SeqCst), "whoever reserves may hold a lock");
+    store.log.wake_left();
+    assert!(called.0.load(Ordering::SeqCst));
 }
 
 #[test]
