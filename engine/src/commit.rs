@@ -358,6 +358,18 @@ pub struct CommitFuture {
     pub(crate) submitted: Option<Result<Submitted, Error>>,
 }
 
+impl CommitFuture {
+    /// The stamp of the commit, if it is in the log: it stands then, unless the log fails before
+    /// it is visible. `None` for one that was refused or whose check failed, and once the outcome
+    /// was given.
+    pub fn stamp(&self) -> Option<Versionstamp> {
+        match self.submitted.as_ref()?.as_ref().ok()? {
+            Submitted::Appended(stamp) => Some(*stamp),
+            Submitted::CheckFailed { .. } => None,
+        }
+    }
+}
+
 impl Future for CommitFuture {
     type Output = Result<Outcome, Error>;
 
