@@ -1,15 +1,17 @@
 //! One walk over everything: is the store what it should be?
 //!
 //! The engine looks at files, records and their order; this adds what only the face knows: every
-//! key decodes into parts, every value is one, and the rows of queues are messages and attempts.
+//! key decodes into parts, every value is one, and the rows of queues are messages and attempts of
+//! these.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use icecore_engine::Engine;
 use icecore_engine::keyspace::QUEUE;
 
 use crate::entry::Entry;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::queue::{Row, audit};
 use crate::selector::Selector;
 
@@ -83,17 +85,34 @@ pub(crate) fn check(engine: &Engine) -> Result<CheckReport, Error> {
 }
 
 fn check_queues(engine: &Engine, report: &mut CheckReport) -> Result<(), Error> {
+    // Those whose message has not come yet: attempts stand before messages.
+    let mut attempts = BTreeSet::new();
     for item in engine.scan(&[QUEUE], &[QUEUE + 1])? {
         match item.map_err(Error::from).and_then(|item| audit(item.key(), &item.value)) {
-            Ok(Row::Message) => report.messages += 1,
-            Ok(Row::Attempts) => {}
+            Ok(Row::Message { attempt_key }) => {
+                report.messages += 1;
+                attempts.remove(&attempt_key);
+            }
+            Ok(Row::Attempts { key }) => {
+                attempts.insert(key);
+            }
             Err(problem) => report.problems.push(problem),
         }
         if report.problems.len() >= PROBLEMS_MAX {
             break;
         }
     }
+    // The message of an attempt may be one of those that could not be read.
+    if report.is_clean() {
+        report.problems.extend(attempts.iter().take(PROBLEMS_MAX).map(|key| lost_attempts(key)));
+    }
     Ok(())
+}
+
+fn lost_attempts(key: &[u8]) -> Error {
+    let file = format!("the queue row {}", key.escape_ascii());
+    let text = format!("{file} counts attempts of no message");
+    Error::with_text(ErrorKind::Corrupt { file, offset: 0 }, text, "")
 }
 
 fn check_entries(engine: &Engine, report: &mut CheckReport) -> Result<(), Error> {
@@ -171,5 +190,23 @@ mod tests {
         assert_eq!(report.problems.len(), 2, "{report}");
         let is_damage = |e: &Error| matches!(e.kind(), ErrorKind::Corrupt { .. });
         assert!(report.problems.iter().all(is_damage), "{:?}", report.problems);
+    }
+
+    #[test]
+    fn attempts_of_no_message_are_told() {
+        let kv = crate::Kv::in_memory().unwrap();
+        kv.enqueue(crate::Enqueue::new("a").queue("q")).unwrap();
+        let message = kv.queue("q").receive().unwrap().unwrap();
+        let messages = kv.engine().scan(&[QUEUE, b'm'], &[QUEUE, b'n']).unwrap();
+        let keys: Vec<_> = messages.map(|item| item.unwrap().key().to_vec()).collect();
+        let mutations: Vec<_> = keys.iter().map(|key| Mutation::Delete { key }).collect();
+        let batch = Batch { checks: &[], mutations: &mutations };
+        assert!(matches!(kv.engine().commit(batch).unwrap(), Outcome::Committed(_)));
+        let report = kv.check().unwrap();
+        assert_eq!(report.problems.len(), 1, "{report}");
+        let text = report.problems[0].to_string();
+        assert!(text.ends_with("counts attempts of no message"), "{text}");
+        message.finish().unwrap();
+        assert!(kv.check().unwrap().is_clean());
     }
 }

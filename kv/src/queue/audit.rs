@@ -7,12 +7,15 @@ use super::format::{ATTEMPTS, BadRow, MessageRow, Spot, decode_attempts, split_n
 use crate::error::{Error, ErrorKind};
 
 /// What a row of the keyspace of queues is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Row {
     /// A message that waits to be delivered, or is in the hands of a receiver.
-    Message,
+    Message {
+        /// Where its attempts are counted.
+        attempt_key: Vec<u8>,
+    },
     /// How often a message was given out.
-    Attempts,
+    Attempts { key: Vec<u8> },
 }
 
 /// Reads a row; `key` has its keyspace byte.
@@ -39,13 +42,13 @@ fn read(key: &[u8], value: &Bytes) -> Result<Row, BadRow> {
             // It is the key of the message, but for the deadline.
             Spot::decode(&[&[0; 8], rest].concat())?;
             decode_attempts(value)?;
-            Ok(Row::Attempts)
+            Ok(Row::Attempts { key: key.to_vec() })
         }
         _ => {
-            let (_, rest) = split_name(key)?;
-            Spot::decode(rest)?;
+            let (name, rest) = split_name(key)?;
+            let spot = Spot::decode(rest)?;
             MessageRow::decode(value)?;
-            Ok(Row::Message)
+            Ok(Row::Message { attempt_key: spot.id.attempt_key(&name) })
         }
     }
 }

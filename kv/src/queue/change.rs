@@ -46,14 +46,16 @@ impl Change {
         }
     }
 
-    /// Takes a beginning back, of which nobody has heard.
-    pub(crate) fn unbegin(line: &Line, spot: Spot, attempts: u32) -> Change {
+    /// Takes a beginning back, of which nobody has heard; its commit was `begun`.
+    pub(crate) fn unbegin(line: &Line, spot: Spot, attempts: u32, begun: Versionstamp) -> Change {
         let attempt_key = spot.id.attempt_key(&line.name);
+        let checks = vec![(attempt_key.clone(), Some(begun))];
         match attempts.checked_sub(1).filter(|before| *before > 0) {
             Some(before) => {
-                Change { set: vec![(attempt_key, encode_attempts(before))], ..Change::default() }
+                let set = vec![(attempt_key, encode_attempts(before))];
+                Change { checks, deleted: Vec::new(), set }
             }
-            None => Change { deleted: vec![attempt_key], ..Change::default() },
+            None => Change { checks, deleted: vec![attempt_key], set: Vec::new() },
         }
     }
 

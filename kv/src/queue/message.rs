@@ -297,11 +297,11 @@ impl Begin {
         }
     }
 
-    /// Nobody waits for the message any more, while the commit is under way: takes the attempt
-    /// back, in a commit that comes after it. Should that fail, the attempt counts.
-    pub(crate) fn take_back(self) {
+    /// Nobody waits for the message any more, while its commit `begun` is under way: takes the
+    /// attempt back, in a commit that comes after it. Should that fail, the attempt counts.
+    pub(crate) fn take_back(self, begun: Versionstamp) {
         if let Some(attempt) = self.attempt {
-            let change = Change::unbegin(self.lease.line(), self.lease.spot(), attempt);
+            let change = Change::unbegin(self.lease.line(), self.lease.spot(), attempt, begun);
             drop(change.submit(self.kv.engine()));
         }
     }

@@ -101,8 +101,9 @@ impl Beginning {
 
 impl Drop for Beginning {
     fn drop(&mut self) {
-        if let Some(begin) = self.begin.take() {
-            begin.take_back();
+        // Without a stamp there is nothing to take back: no attempt was noted.
+        if let (Some(begin), Some(begun)) = (self.begin.take(), self.future.stamp()) {
+            begin.take_back(begun);
         }
     }
 }

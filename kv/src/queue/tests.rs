@@ -123,3 +123,68 @@ fn a_waiter_that_finds_more_than_it_takes_wakes_the_next() {
     kv.set(key!["a"], 1).unwrap();
     assert!(first.as_mut().poll(&mut Context::from_waker(&wakers[0])).is_ready());
 }
+
+/// Polls once, for nobody.
+fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_receiver_that_goes_away_too_late_leaves_nothing_of_a_finished_message() {
+    let (kv, _clock) = still();
+    let queue = kv.queue("");
+    kv.enqueue("x").unwrap();
+    drop(queue.try_receive().unwrap().unwrap().finish_async());
+    // It sees the message, whose end is not visible yet.
+    let mut late = Box::pin(queue.receive_async());
+    assert!(poll_once(late.as_mut()).is_pending());
+    drop(late);
+    kv.set(key!["a"], 1).unwrap();
+    assert!(queue.is_empty().unwrap());
+    let report = kv.check().unwrap();
+    assert!(report.is_clean(), "{report}: {:?}", report.problems);
+}
+
+#[test]
+fn a_receiver_that_goes_away_too_late_leaves_the_attempts_of_others_alone() {
+    let (kv, clock) = still();
+    let queue = kv.queue("");
+    kv.enqueue(Enqueue::new("x").backoff([Duration::ZERO; 5])).unwrap();
+    let message = queue.try_receive().unwrap().unwrap();
+    clock.advance_ms(1);
+    drop(message.fail_async());
+    // It sees the message at its old place.
+    let mut late = Box::pin(queue.receive_async());
+    assert!(poll_once(late.as_mut()).is_pending());
+    kv.set(key!["a"], 1).unwrap();
+    let message = queue.try_receive().unwrap().unwrap();
+    assert_eq!(message.attempt(), 2);
+    drop(late);
+    message.finish().unwrap();
+    assert!(queue.try_receive().unwrap().is_none(), "it is not delivered again");
+    assert!(kv.check().unwrap().is_clean());
+}
+
+#[test]
+fn a_receiver_that_goes_away_takes_its_own_attempt_back() {
+    let (kv, _clock) = still();
+    let queue = kv.queue("");
+    kv.enqueue(Enqueue::new("x").backoff([Duration::ZERO])).unwrap();
+    for attempt in [1, 2] {
+        let mut gone = Box::pin(queue.receive_async());
+        assert!(poll_once(gone.as_mut()).is_pending());
+        kv.set(key!["a"], 1).unwrap();
+        drop(gone);
+        // It sees the attempt, and not yet that it was taken back.
+        let mut late = Box::pin(queue.receive_async());
+        assert!(poll_once(late.as_mut()).is_pending());
+        drop(late);
+        kv.set(key!["a"], 1).unwrap();
+        assert_eq!(queue.peek(1).unwrap()[0].attempts, attempt - 1);
+        assert!(kv.check().unwrap().is_clean());
+        let message = queue.try_receive().unwrap().unwrap();
+        assert_eq!(message.attempt(), attempt);
+        drop(message);
+    }
+    assert!(queue.is_empty().unwrap());
+}
