@@ -10,10 +10,17 @@
 //! 2. *Each note wakes one waiter.* A waiter that was woken and goes away without having looked
 //!    wakes the next one; and one that finds more than it takes does so, too ([`Line`] sees to
 //!    that). So no message waits while a receiver does.
+//! 3. *No waker is dropped where others wait for it.* A waker may own a task that owns the last
+//!    handle of a message or of the store, whose drop commits, or reads the board. So those that
+//!    were called, under the engine's write lock or under the lock of the picks, are kept, until a
+//!    receiver comes by without a lock ([`Board::sweep`]).
+//! 4. *No waker is called under the lock of the board*, and one that panics does not undo what it
+//!    was called for: the commit stands, and the next waiter is called.
 //!
 //! [`Line`]: super::line::Line
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -37,6 +44,8 @@ struct State {
     /// In the order in which they came.
     waiters: VecDeque<(u64, Waker)>,
     next_waiter: u64,
+    /// Wakers that nobody needs any more; invariant 3.
+    spent: Vec<Waker>,
     /// For when the timer is set, by its clock.
     alarm: Option<Duration>,
 }
@@ -98,28 +107,55 @@ impl Board {
     }
 
     fn enter(&self, id: u64, waker: &Waker) {
+        let waker = waker.clone();
         let mut state = self.lock();
-        match state.waiters.iter_mut().find(|(waiting, _)| *waiting == id) {
-            Some((_, old)) => old.clone_from(waker),
-            None => state.waiters.push_back((id, waker.clone())),
-        }
+        let old = match state.waiters.iter_mut().find(|(waiting, _)| *waiting == id) {
+            Some((_, old)) => Some(std::mem::replace(old, waker)),
+            None => {
+                state.waiters.push_back((id, waker));
+                None
+            }
+        };
+        drop(state);
+        drop(old);
     }
 
-    /// Takes the waiter out; says whether it was still in.
+    /// Takes the waiter out; says whether it was still in. Its waker is left to be swept.
     fn leave(&self, id: u64) -> bool {
         let mut state = self.lock();
         let place = state.waiters.iter().position(|(waiting, _)| *waiting == id);
         let waiter = place.and_then(|place| state.waiters.remove(place));
-        drop(state);
-        waiter.is_some()
+        let was_in = waiter.is_some();
+        state.spent.extend(waiter.map(|(_, waker)| waker));
+        was_in
+    }
+
+    /// Drops the wakers that are left. The caller holds no lock.
+    pub(crate) fn sweep(&self) {
+        let spent = std::mem::take(&mut self.lock().spent);
+        drop(spent);
     }
 
     /// Wakes the one who has waited for longest.
     pub(crate) fn wake_one(&self) {
-        let waiter = self.lock().waiters.pop_front();
-        if let Some((_, waker)) = waiter {
-            waker.wake();
+        // One that has panicked may never look: then the next one does.
+        while let Some((_, waker)) = self.pop() {
+            if self.call(waker) {
+                return;
+            }
         }
+    }
+
+    fn pop(&self) -> Option<(u64, Waker)> {
+        self.lock().waiters.pop_front()
+    }
+
+    /// Calls a waker and keeps it; says whether it came back.
+    fn call(&self, waker: Waker) -> bool {
+        // What a panic leaves half done is the waker's own, and its hook has told of it.
+        let called = catch_unwind(AssertUnwindSafe(|| waker.wake_by_ref()));
+        self.lock().spent.push(waker);
+        called.is_ok()
     }
 
     /// Notes that the timer is to ring at `at`; `false` if it rings earlier anyway, or if nobody
@@ -165,7 +201,9 @@ impl Observer for Board {
         state.closed = true;
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
-        waiters.into_iter().for_each(|(_, waker)| waker.wake());
+        for (_, waker) in waiters {
+            self.call(waker);
+        }
     }
 }
 
@@ -187,7 +225,7 @@ impl Waiter {
     }
 
     /// It got what it wanted, and waits no longer. Whoever says so calls the next one, if there is
-    /// more to get.
+    /// more to get, and sweeps the board.
     pub(crate) fn served(&mut self) {
         self.board.leave(self.id);
         self.responsible = false;
@@ -199,89 +237,9 @@ impl Drop for Waiter {
         if !self.board.leave(self.id) && self.responsible {
             self.board.wake_one();
         }
+        self.board.sweep();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-
-    use super::super::format::messages_of;
-    use super::*;
-
-    #[derive(Default)]
-    struct Bell(AtomicUsize);
-
-    impl Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn spot(deadline_ms: u64) -> Spot {
-        Spot { deadline_ms, ..Spot::FIRST }
-    }
-
-    fn put(board: &Board, stamp: u64, deadline_ms: u64) {
-        let key = spot(deadline_ms).message_key(&messages_of("q"));
-        board.touched(Versionstamp::new(stamp), Touched::Set { key: &key });
-    }
-
-    #[test]
-    fn a_note_stays_until_its_commits_are_visible_and_then_goes_although_others_come() {
-        let board = Board::default();
-        let news = |visible| {
-            let news = board.news(Versionstamp::new(visible));
-            (news.lowest.map(|spot| spot.deadline_ms), news.unseen.map(Versionstamp::get))
-        };
-        assert_eq!(news(9), (None, None));
-        put(&board, 10, 100);
-        put(&board, 11, 50);
-        assert_eq!(news(9), (Some(50), Some(11)));
-        put(&board, 12, 70);
-        assert_eq!(news(10), (Some(50), Some(12)));
-        assert_eq!(news(10), (Some(50), Some(12)), "the second note takes 11 and 12");
-        assert_eq!(news(12), (Some(50), None));
-        assert_eq!(news(12), (None, None));
-    }
-
-    #[test]
-    fn each_message_wakes_one_waiter_and_one_that_leaves_wakes_the_next() {
-        let board = Arc::new(Board::default());
-        let bells = [(); 3].map(|()| Arc::new(Bell::default()));
-        let rung = || bells.each_ref().map(|bell| bell.0.load(Ordering::SeqCst));
-        let [first, mut second, third] = bells.each_ref().map(|bell| {
-            let mut waiter = board.waiter();
-            waiter.enter(&Arc::clone(bell).into());
-            waiter
-        });
-        put(&board, 1, 1);
-        assert_eq!(rung(), [1, 0, 0]);
-        drop(first);
-        assert_eq!(rung(), [1, 1, 0]);
-        second.served();
-        assert_eq!(rung(), [1, 1, 0]);
-        drop(third);
-        put(&board, 2, 1);
-        assert_eq!(rung(), [1, 1, 0]);
-    }
-
-    #[test]
-    fn the_alarm_wakes_one_waiter_once() {
-        let board = Arc::new(Board::default());
-        let at = Duration::from_millis;
-        assert!(!board.set_alarm(at(5)), "nobody waits");
-        let bell = Arc::new(Bell::default());
-        let mut waiter = board.waiter();
-        waiter.enter(&Arc::clone(&bell).into());
-        assert!(board.set_alarm(at(5)) && board.set_alarm(at(3)) && !board.set_alarm(at(4)));
-        board.ring(at(3));
-        waiter.enter(&Arc::clone(&bell).into());
-        board.ring(at(5));
-        assert_eq!(bell.0.load(Ordering::SeqCst), 1);
-        board.closed();
-        assert_eq!(bell.0.load(Ordering::SeqCst), 2);
-        assert!(board.news(Versionstamp::ZERO).closed);
-    }
-}
+mod tests;

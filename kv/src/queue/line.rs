@@ -171,10 +171,13 @@ impl Line {
         });
         let more = !picks.ahead.is_empty() || picks.beyond == Beyond::Unknown;
         let beyond = picks.beyond;
-        drop(picks);
+        // Under the lock: until it is left, whoever looks would find nothing and wait, and the next
+        // note would call this waiter, who has what it wants.
         if let Some(waiter) = waiter.filter(|_| ready.is_some()) {
             waiter.served();
         }
+        drop(picks);
+        self.board.sweep();
         if ready.is_some() && more {
             self.board.wake_one();
         } else if let Beyond::Deadline(deadline_ms) = beyond {

@@ -1,7 +1,9 @@
 //! Queues: a test for each rule, with a clock that moves only when it is told to.
 
+use std::future::Future;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_lite::future::{block_on, poll_once};
@@ -319,6 +321,36 @@ fn closing_ends_those_who_wait() {
     assert_eq!(error.to_string(), "Queue already closed");
     let error = kv.queue("new").listen(ListenOptions::default(), |_| Ok::<(), ()>(())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
+}
+
+/// A waker that owns the store, and commits when it is dropped: as a task may that has a message.
+struct Commits(Kv);
+
+impl Wake for Commits {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Commits {
+    fn drop(&mut self) {
+        self.0.set(key!["dropped"], 1).unwrap();
+    }
+}
+
+#[test]
+fn a_waker_may_commit_when_it_is_dropped() {
+    let kv = Kv::in_memory().unwrap();
+    let queue = kv.queue("");
+    let mut task = Box::pin(queue.receive_async());
+    let waker = || Waker::from(Arc::new(Commits(kv.clone())));
+    assert!(task.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
+    assert!(task.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
+    assert!(kv.get(key!["dropped"]).unwrap().is_present(), "it is no longer asked for");
+    kv.delete(key!["dropped"]).unwrap();
+    kv.enqueue("x").unwrap();
+    assert!(!kv.get(key!["dropped"]).unwrap().is_present());
+    let message = block_on(task).unwrap().unwrap();
+    assert!(kv.get(key!["dropped"]).unwrap().is_present());
+    message.finish().unwrap();
 }
 
 #[test]
