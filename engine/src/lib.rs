@@ -7,7 +7,8 @@
 //! stamp, too. Whoever wants to hear of commits uses [`observe`].
 //!
 //! What keeps the store in shape: `flush`, `compact`, `expiry`, `worker` (threads), `stall`
-//! (pacing writers). What makes it survive: `manifest` (which files count), `open` (recovery).
+//! (pacing writers). What makes it survive: `manifest` (which files count), `open` (recovery);
+//! [`salvage`](mod@salvage) is for what did not.
 
 pub mod batch;
 pub mod changes;
@@ -18,6 +19,7 @@ pub mod error;
 pub mod keyspace;
 pub mod observe;
 pub mod options;
+pub mod salvage;
 pub mod scan;
 pub mod snapshot;
 pub mod stats;
@@ -53,6 +55,9 @@ pub use icecore_sstable::{Compression, ReadMode, TableOptions};
 pub use icecore_wal::{Durability, LogOptions, LogStats};
 pub use observe::{Observation, Observer, Touched};
 pub use options::{Access, Create, Options, Workers};
+pub use salvage::{
+    SalvageDamage, SalvageLoss, SalvagePhase, SalvageProgress, SalvageReport, salvage, salvage_path,
+};
 pub use scan::{Item, Keys, Scan};
 pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Stats};

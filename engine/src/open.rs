@@ -58,7 +58,7 @@ const ARENA_CHUNK_BYTES_MAX: usize = 1 << 20;
 const REWRITE_BYTES: usize = 1 << 20;
 
 /// A pool that keeps memory for the next memtables, in chunks that suit their size.
-fn arena_pool(options: &Options) -> Arc<ArenaPool> {
+pub(crate) fn arena_pool(options: &Options) -> Arc<ArenaPool> {
     let bytes = options.memtable_bytes.clamp(CHUNK_BYTES_MIN, ARENA_CHUNK_BYTES_MAX);
     let chunk_bytes = 1 << bytes.ilog2();
     let chunks_per_memtable = options.memtable_bytes / chunk_bytes + 1;
@@ -125,7 +125,7 @@ pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
     Ok(core)
 }
 
-fn locked(disk: &dyn Disk, error: LockError) -> Error {
+pub(crate) fn locked(disk: &dyn Disk, error: LockError) -> Error {
     match error {
         LockError::Held { holder } => Error::Locked { directory: disk.label(), holder },
         LockError::Io(source) => Error::io(disk.label(), "lock", source),

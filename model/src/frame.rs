@@ -28,6 +28,8 @@ use crate::stamp::Versionstamp;
 
 /// The bytes before the payload.
 pub const HEADER_BYTES: usize = 40;
+/// Where a frame tells its own position, in bytes from its start.
+pub const POSITION_AT: usize = 12;
 
 /// The secret of one file that is mixed into the checksums of its frames.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -123,6 +123,33 @@ fn block_checksum(offset: u64, stored_and_tags: &[u8]) -> u32 {
     crc.finalize()
 }
 
+/// Where the block that begins with `bytes`, at `offset` of its file, ends: the first place at which
+/// a checksum agrees. `None` if there is no such place.
+pub(crate) fn block_end(bytes: &[u8], offset: u64) -> Option<usize> {
+    let checksum_bytes = size_of::<u32>();
+    let tags = TRAILER_BYTES - checksum_bytes;
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&offset.to_le_bytes());
+    let mut covered = 0;
+    for end in tags..bytes.len().saturating_sub(checksum_bytes - 1) {
+        let [kind, compression, transform, zero] = *bytes.get(end - tags..)?.first_chunk()?;
+        let is_trailer = (Kind::Data as u8..=Kind::Properties as u8).contains(&kind)
+            && compression <= COMPRESSION_LZ4
+            && transform == 0
+            && zero == 0;
+        // Most places are no trailer, so that the sum goes on in long strides.
+        if is_trailer {
+            crc.update(&bytes[covered..end]);
+            covered = end;
+            let stored = bytes.get(end..)?.first_chunk()?;
+            if crc.clone().finalize() == u32::from_le_bytes(*stored) {
+                return Some(end + checksum_bytes);
+            }
+        }
+    }
+    None
+}
+
 /// What is stored in the block `bytes`, if its trailer says that this is the body itself. Nothing is
 /// verified.
 #[inline]

@@ -36,6 +36,7 @@
 //! - [`table`]: opens one, and reads points.
 //! - [`cursor`]: reads in order, in both directions; [`versions`] reads every version.
 //! - [`cache`]: blocks that were costly to make.
+//! - [`salvage`]: reads what is left of a damaged table.
 //!
 //! Inside: `format` is the grammar of the file; `block`, `index`, `filter` and `ranges` are the
 //! contents of its blocks, `tally` counts entries, `source` and `blocks` bring bytes in and check
@@ -47,6 +48,7 @@ pub mod cache;
 pub mod cursor;
 pub mod error;
 pub mod options;
+pub mod salvage;
 pub mod summary;
 pub mod table;
 pub mod versions;
@@ -67,6 +69,7 @@ pub use cache::BlockCache;
 pub use cursor::Cursor;
 pub use error::Error;
 pub use options::{Compression, ReadMode, TableEnv, TableId, TableOptions};
+pub use salvage::Remains;
 pub use summary::TableSummary;
 pub use table::{Hit, Table};
 pub use versions::Versions;

@@ -48,6 +48,7 @@
 //! - `log`: the threads that wait and work.
 //! - `rotate`, `retire`: from one segment to the next, and what becomes of the old ones.
 //! - `read`, `recover`: reading it all back.
+//! - [`salvage`](mod@salvage): reading what is left of it after damage.
 
 #![forbid(unsafe_code)]
 
@@ -61,6 +62,7 @@ mod read;
 mod recover;
 mod retire;
 mod rotate;
+pub mod salvage;
 mod segment;
 mod state;
 mod sync;
@@ -76,6 +78,7 @@ pub use error::Error;
 pub use format::Predecessor;
 pub use log::Log;
 pub use recover::{Commit, Ending, Recovery, holds_commits, recover};
+pub use salvage::{Salvaged, salvage, segment_owner};
 
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

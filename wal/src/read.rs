@@ -1,7 +1,9 @@
 //! Reading a segment: its header, and its frames one after the other.
 
-use icecore_disk::{Disk, OpenMode};
-use icecore_model::frame::Frame;
+use std::io;
+
+use icecore_disk::{Disk, File, OpenMode};
+use icecore_model::frame::{Frame, POSITION_AT};
 use icecore_model::{DatabaseId, Planted, planted};
 
 use crate::Error;
@@ -10,6 +12,9 @@ use crate::segment;
 
 /// How much is asked of the disk at once, so that memory follows what is really there.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// What is given up at once where the disk refuses a read.
+const PIECE_BYTES: usize = 512;
 
 /// A segment in memory.
 #[derive(Debug)]
@@ -38,6 +43,20 @@ impl Image {
     /// Reads the segment `number` of `database`, which must be there and be what its name says.
     pub(crate) fn load(disk: &dyn Disk, database: DatabaseId, number: u32) -> Result<Image, Error> {
         let bytes = read_file(disk, number)?;
+        Image::from_bytes(bytes, database, number)
+    }
+
+    /// As [`Image::load`], but of whichever store if `database` is `None`, and past what the disk
+    /// does not give: zeros stand for it.
+    pub(crate) fn load_around(
+        disk: &dyn Disk,
+        database: Option<DatabaseId>,
+        number: u32,
+    ) -> Result<Image, Error> {
+        let bytes = read_with(disk, number, &mut read_around)?;
+        let owner = || Header::decode(&bytes).ok().map(|header| header.database);
+        // Without a header the answer is the same for every store.
+        let database = database.or_else(owner).unwrap_or(DatabaseId([0; 16]));
         Image::from_bytes(bytes, database, number)
     }
 
@@ -85,6 +104,21 @@ impl Image {
         Some(Placed { frame, start })
     }
 
+    /// The first frame that begins at or above `from` and is `wanted`, wherever that is. A frame
+    /// tells its own place, so that hardly any other byte needs a second look.
+    pub(crate) fn search(
+        &self,
+        from: u32,
+        wanted: impl Fn(&Placed<'_>) -> bool,
+    ) -> Option<Placed<'_>> {
+        let tells_itself = |start: &u32| {
+            let told = self.rest(*start).and_then(|rest| rest.get(POSITION_AT..)?.first_chunk());
+            told.is_some_and(|told| u32::from_le_bytes(*told) == *start)
+        };
+        let candidates = (from..self.header.segment_bytes).filter(tells_itself);
+        candidates.filter_map(|start| self.at(start)).find(wanted)
+    }
+
     /// The block boundaries at or above `end`.
     pub(crate) fn boundaries(&self, end: u32) -> impl Iterator<Item = u32> {
         let first = self.align_up(end);
@@ -112,10 +146,37 @@ pub(crate) fn is_known(frame: &Frame<'_>) -> bool {
 }
 
 fn read_file(disk: &dyn Disk, number: u32) -> Result<Vec<u8>, Error> {
+    read_with(disk, number, &mut |file, offset, chunk| file.read_full_at(offset, chunk))
+}
+
+/// How far `chunk` was filled from this place of the file.
+type ReadChunk<'a> = dyn FnMut(&dyn File, u64, &mut [u8]) -> io::Result<usize> + 'a;
+
+/// Leaves zeros where the disk refuses a read.
+fn read_around(file: &dyn File, offset: u64, chunk: &mut [u8]) -> io::Result<usize> {
+    if let Ok(read) = file.read_full_at(offset, chunk) {
+        return Ok(read);
+    }
+    let left = usize::try_from(file.len()?.saturating_sub(offset)).unwrap_or(usize::MAX);
+    let present = left.min(chunk.len());
+    for (piece, at) in chunk[..present].chunks_mut(PIECE_BYTES).zip((offset..).step_by(PIECE_BYTES))
+    {
+        if file.read_full_at(at, piece).is_err() {
+            piece.fill(0);
+        }
+    }
+    Ok(present)
+}
+
+fn read_with(
+    disk: &dyn Disk,
+    number: u32,
+    read_chunk: &mut ReadChunk<'_>,
+) -> Result<Vec<u8>, Error> {
     let file = segment::name(number);
     let handle = match disk.open(file, OpenMode::Read) {
         Ok(handle) => handle,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let what = "the segment is missing";
             return Err(Error::Corrupt { file, offset: 0, what });
         }
@@ -129,7 +190,7 @@ fn read_file(disk: &dyn Disk, number: u32) -> Result<Vec<u8>, Error> {
             return Ok(bytes);
         }
         bytes.resize(done + CHUNK_BYTES, 0);
-        let read = handle.read_full_at(done as u64, &mut bytes[done..]);
+        let read = read_chunk(&*handle, done as u64, &mut bytes[done..]);
         let read = read.map_err(|e| Error::Io { file, operation: "read", source: e })?;
         bytes.truncate(done + read);
         if read < CHUNK_BYTES {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use icecore_disk::{Disk, File, Name, OpenMode, Random};
 use icecore_model::frame::{Frame, FrameHeader, NotAFrame, Salt};
-use icecore_model::{LogPosition, Versionstamp};
+use icecore_model::{DatabaseId, LogPosition, Versionstamp};
 
 use super::catalog::{Catalog, Edit};
 use super::format::{
@@ -54,6 +54,15 @@ impl Manifest {
         };
         let (database, number) =
             format::decode_current(&current).map_err(|e| bad_header(Name::Current, e))?;
+        Manifest::load_numbered(disk, number, Some(database)).map(Some)
+    }
+
+    /// Reads the manifest `number`, which must be that of `database` if it is known.
+    pub(crate) fn load_numbered(
+        disk: &dyn Disk,
+        number: u64,
+        database: Option<DatabaseId>,
+    ) -> Result<Loaded, Error> {
         let name = Name::Manifest(number);
         let bytes = read_file(disk, name, usize::MAX)?.ok_or_else(|| {
             Error::corrupt(name, 0, "the manifest that CURRENT names does not exist")
@@ -63,12 +72,26 @@ impl Manifest {
             let what = format!("this is manifest {} under another name", header.number);
             return Err(Error::corrupt(name, 32, what));
         }
-        if header.database != database {
+        if let Some(database) = database.filter(|database| *database != header.database) {
             let what = format!("it belongs to store {}, CURRENT to {database}", header.database);
             return Err(Error::corrupt(name, 16, what));
         }
         let catalog = replay(name, &bytes, &header)?;
-        Ok(Some(Loaded { catalog, number }))
+        Ok(Loaded { catalog, number })
+    }
+
+    /// The store that `CURRENT` says this is.
+    pub(crate) fn named_owner(disk: &dyn Disk) -> Option<DatabaseId> {
+        let current = read_file(disk, Name::Current, CURRENT_BYTES + 1).ok()??;
+        format::decode_current(&current).ok().map(|(database, _)| database)
+    }
+
+    /// The catalog that the manifest `number` began with, whatever has become of the rest.
+    pub(crate) fn first_catalog(disk: &dyn Disk, number: u64) -> Option<Catalog> {
+        let bytes = read_file(disk, Name::Manifest(number), usize::MAX).ok()??;
+        let header = Header::decode(&bytes).ok()?;
+        let first = frame_at(&bytes, HEADER_BYTES, header.salt).ok()?;
+        Catalog::decode(first.payload).ok().filter(|_| first.header.kind == KIND_SNAPSHOT)
     }
 
     /// Writes a manifest that starts with `catalog`, and makes it the one that counts.

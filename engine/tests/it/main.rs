@@ -18,6 +18,7 @@ mod model;
 mod observe;
 mod poison;
 mod ranges;
+mod salvage;
 mod snapshots;
 mod store;
 mod support;
