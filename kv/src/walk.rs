@@ -111,9 +111,7 @@ impl<S: Source> Walk<S> {
     pub(crate) fn cursor_after(&self) -> Result<String, Error> {
         match &self.bounds {
             _ if self.is_exhausted => Ok(String::new()),
-            Some(bounds) if !self.last.is_empty() => {
-                Ok(cursor::cursor(bounds, &self.last, self.settings.reversed))
-            }
+            Some(bounds) if !self.last.is_empty() => Ok(cursor::cursor(bounds, &self.last)),
             _ if !self.settings.cursor.is_empty() => Ok(self.settings.cursor.clone()),
             _ => Err(Error::invalid("Cannot get cursor before first iteration", "")),
         }

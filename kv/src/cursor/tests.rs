@@ -9,7 +9,7 @@ fn bounds(selector: impl Into<Selector>) -> Bounds {
 }
 
 fn cursor_of(selector: impl Into<Selector>, key: &Key) -> String {
-    cursor(&bounds(selector), key.stored(), false)
+    cursor(&bounds(selector), key.stored())
 }
 
 #[test]
@@ -24,12 +24,31 @@ fn a_cursor_is_what_the_key_has_beyond_the_selector() {
 #[test]
 fn the_cursor_of_a_first_key_that_is_common_to_both_bounds_is_not_empty() {
     let (all, first) = (bounds(key!["a"]..key!["a", 9]), key!["a"]);
-    let forwards = cursor(&all, first.stored(), false);
-    assert_eq!(forwards, "AA==");
-    let rest = behind(&all, &forwards, false).unwrap();
+    let common = cursor(&all, first.stored());
+    assert_eq!(common, "AA==");
+    let rest = behind(&all, &common, false).unwrap();
     assert!(rest.start.as_slice() > first.stored());
     assert!(rest.start.as_slice() < key!["a", &[0u8; 0]].stored());
-    assert_eq!(cursor(&all, first.stored(), true), "", "nothing is before it");
+    let before = behind(&all, &common, true).unwrap();
+    assert_eq!(before.end, first.stored(), "nothing is before it");
+}
+
+#[test]
+fn a_key_that_goes_on_with_a_zero_byte_has_the_same_cursor_in_another_range() {
+    // 02 61 is common to both bounds, and the key ends with the zero byte.
+    let (all, first) = (bounds(key!["a"]..key!["ab"]), key!["a"]);
+    assert_eq!(cursor(&all, first.stored()), "AA==");
+    assert_eq!(behind(&all, "AA==", true).unwrap().end, first.stored());
+    let rest = behind(&all, "AA==", false).unwrap();
+    assert_eq!(rest.start, [first.stored(), &[0]].concat());
+}
+
+#[test]
+fn what_is_left_is_never_more_than_the_selector() {
+    let high = URL_SAFE.encode([0xff, 0xff]);
+    for all in [bounds(prefix!["a"]), bounds(prefix!["a"].start(key!["a", 3]))] {
+        assert_eq!(behind(&all, &high, true).unwrap(), all);
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use icecore::{Commit, Error, Key, Kv, List, Selector, key, prefix};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
@@ -81,9 +83,29 @@ fn pages_go_on_behind_a_first_key_that_its_range_begins_and_ends_with() {
     assert_eq!(page.next().unwrap().unwrap(), key!["a"]);
     let cursor = page.cursor_after().unwrap();
     assert_eq!(kv.keys(range()).cursor(&cursor).count(), 2);
+
     let mut all = kv.keys(range()).reverse().limit(3);
     assert_eq!(all.by_ref().count(), 3);
-    assert_eq!(all.cursor_after().unwrap(), "", "nothing is left");
+    let cursor = all.cursor_after().unwrap();
+    assert_ne!(cursor, "", "the limit was met, and not the end");
+    let mut none = kv.keys(range()).reverse().cursor(&cursor);
+    assert!(none.next().is_none(), "nothing comes twice");
+    assert_eq!(none.cursor_after().unwrap(), "");
+}
+
+#[test]
+fn a_cursor_of_high_bytes_stays_within_its_selector() {
+    let neighbours = [key!["a\0b", 1], key!["b"], key!["a", 1], key!["a"]];
+    let kv = store(&neighbours);
+    for cursor in ["_w==", "__8=", "_3Nl", "____"] {
+        let below: Vec<Key> = keys_of_reversed(&kv, prefix!["a"], cursor);
+        assert_eq!(below, [key!["a", 1]], "{cursor}");
+        assert_eq!(keys_of_reversed(&kv, Selector::all(), cursor).len(), 4, "{cursor}");
+    }
+}
+
+fn keys_of_reversed(kv: &Kv, selector: Selector, cursor: &str) -> Vec<Key> {
+    keys_of(kv.list(selector).reverse().cursor(cursor))
 }
 
 #[test]
@@ -246,7 +268,9 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_a_cursor_panic_or_lead_outside((keys, selector, expected) in any_selection(), text in "[A-D0-3_=-]{0,12}", reversed: bool) {
+    fn no_text_makes_a_cursor_panic_or_lead_outside(
+        (keys, selector, expected) in any_selection(), text in any_cursor(), reversed: bool,
+    ) {
         let list = store(&keys).list(&selector).cursor(&text);
         let list = if reversed { list.reverse() } else { list };
         for entry in list {
@@ -256,4 +280,13 @@ proptest! {
             }
         }
     }
+}
+
+/// Texts of any letters that cursors have, and what any bytes are as a cursor.
+fn any_cursor() -> impl Strategy<Value = String> {
+    let byte = prop_oneof![Just(0u8), Just(1), Just(b'a'), Just(0xfe), Just(0xff), any::<u8>()];
+    prop_oneof![
+        1 => "[A-Da-d0-3x-z_=-]{0,12}",
+        3 => vec(byte, 0..6).prop_map(|bytes| URL_SAFE.encode(bytes)),
+    ]
 }

@@ -64,7 +64,13 @@ pub(crate) fn all() -> Vec<Defect> {
         shown(
             "behind the first key of a range, if all keys of the range begin with that, a cursor \
              is empty, so that the list would begin anew; here it goes on",
-            first_of_range(),
+            first_of_range(false),
+            stopped(String::new()),
+            stopped("AA==".to_owned()),
+        ),
+        shown(
+            "the same backwards, where such a key is the last one",
+            first_of_range(true),
             stopped(String::new()),
             stopped("AA==".to_owned()),
         ),
@@ -135,10 +141,10 @@ fn entry(name: &str, value: Option<Tagged>) -> Outcome {
 }
 
 /// A list that stops at the key with which its range begins.
-fn first_of_range() -> Vec<Step> {
+fn first_of_range(reverse: bool) -> Vec<Step> {
     let (first, last) = (parts("a"), vec![Tagged::text("a"), Tagged::bigint(1)]);
     let list = List { start: Some(first), end: Some(last), limit: Some(1), ..List::default() };
-    let list = Step::List(List { unordered: true, ..list });
+    let list = Step::List(List { unordered: true, reverse, ..list });
     vec![set("a", Tagged::Null, None), list]
 }
 
