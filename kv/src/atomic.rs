@@ -382,8 +382,9 @@ impl<'kv> Atomic<'kv> {
         let prepared: Vec<Prepared<'_>> = prepared.collect::<Result<_, Error>>()?;
         weigh::check(limits, &self.checks, &self.mutations, &self.messages)?;
         let messages = (0..).zip(&self.messages);
-        let messages = messages.map(|(index, message)| message.prepare(now_ms, index));
-        let messages: Vec<PreparedMessage> = messages.collect();
+        let options = self.kv.engine().options();
+        let messages = messages.map(|(index, message)| message.prepare(options, now_ms, index));
+        let messages: Vec<PreparedMessage> = messages.collect::<Result<_, Error>>()?;
         let mutations = prepared.iter().map(Prepared::engine);
         let mutations: Vec<_> =
             mutations.chain(messages.iter().map(PreparedMessage::engine)).collect();

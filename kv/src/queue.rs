@@ -236,7 +236,10 @@ impl Queue {
     /// ```
     ///
     /// # Errors
-    /// As [`Kv::set`] and [`Kv::get`]. No message is lost by it.
+    /// As [`Kv::set`] and [`Kv::get`]. No message is lost by it. When a message is to be given up
+    /// and its dead letters exceed a limit of this store, because it was sent under wider ones, that
+    /// is told once, by [`LimitExceeded`](crate::ErrorKind::LimitExceeded): then the message is set
+    /// aside, so that others come, until all handles of the queue are gone.
     pub fn receive(&self) -> Result<Option<Message>, Error> {
         receive::receive(self, || false)
     }
@@ -327,7 +330,8 @@ impl Queue {
     /// [`Closed`](crate::ErrorKind::Closed),
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a concurrency of 0, and
     /// [`Io`](crate::ErrorKind::Io) when a thread cannot be started. Threads that meet an error
-    /// later end, unless it [is retryable](Error::is_retryable); [`Listener::stop`] tells it.
+    /// later end, unless it [is retryable](Error::is_retryable) or tells of a message that cannot be
+    /// given up; [`Listener::stop`] tells it.
     pub fn listen<E>(
         &self,
         options: ListenOptions,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use icecore_engine as engine;
+use icecore_model::key::VERSIONSTAMP_PART_BYTES;
 
 use super::format::{self, MessageRow};
 use crate::error::{Error, ErrorKind};
@@ -26,6 +27,12 @@ pub(crate) const NAME_BYTES_MAX: usize = 1024;
 /// The last moment at which a message can become ready: no byte of it is mistaken for a part of
 /// the queue's name.
 const DEADLINE_MS_MAX: u64 = u64::MAX / 2;
+
+/// The message and its attempts; and the same of another one, which is finished in that commit.
+const GIVE_UP_DELETIONS: usize = 4;
+
+/// What a commit takes for an effect at most, besides key and value: a tag and two lengths.
+const EFFECT_BYTES_MAX: usize = 11;
 
 /// A message that is about to be sent: [`Kv::enqueue`](crate::Kv::enqueue),
 /// [`Atomic::enqueue`](crate::Atomic::enqueue).
@@ -89,7 +96,9 @@ impl Enqueue {
     }
 
     /// Where the payload is stored when the last attempt has failed: it becomes the value of each
-    /// of these keys. Without any it is lost then. At most ten, see [`Limits::dead_letter_keys`].
+    /// of these keys, all in one commit: a message is refused whose dead letters together exceed the
+    /// engine's largest one, 64 MiB unless the limits are wider. Without any key it is lost then. At
+    /// most ten, see [`Limits::dead_letter_keys`].
     /// The empty key is refused, which Deno's runtime takes: nothing under it can be read.
     pub fn keys_if_undelivered(mut self, keys: impl IntoIterator<Item: Into<Key>>) -> Enqueue {
         self.dead_letters = keys.into_iter().map(Into::into).collect();
@@ -146,8 +155,14 @@ impl Enqueue {
         self.payload.byte_len().saturating_add(keys).saturating_add(backoff)
     }
 
-    /// What is stored when the message is sent at `now_ms`, as number `index` of its operation.
-    pub(crate) fn prepare(&self, now_ms: u64, index: u32) -> PreparedMessage {
+    /// What is stored when the message is sent at `now_ms`, as number `index` of its operation. A
+    /// message that this engine could never give up is refused.
+    pub(crate) fn prepare(
+        &self,
+        options: &engine::Options,
+        now_ms: u64,
+        index: u32,
+    ) -> Result<PreparedMessage, Error> {
         let deadline_ms = now_ms.saturating_add(ms(self.delay)).min(DEADLINE_MS_MAX);
         let backoff = self.backoff.as_deref().unwrap_or(&DEFAULT_BACKOFF);
         let row = MessageRow {
@@ -158,7 +173,33 @@ impl Enqueue {
         };
         let mut prefix = format::messages_of(&self.queue);
         prefix.extend_from_slice(&deadline_ms.to_be_bytes());
-        PreparedMessage { prefix, suffix: index.to_be_bytes(), value: row.encode() }
+        let key_bytes = prefix.len() + VERSIONSTAMP_PART_BYTES + size_of_val(&index);
+        self.check_dead_letters(options, key_bytes, row.payload.len())?;
+        Ok(PreparedMessage { prefix, suffix: index.to_be_bytes(), value: row.encode() })
+    }
+
+    /// Refuses dead letters that do not fit into one commit of the engine, with what else that
+    /// commit does. Keys and payload have the lengths of their stored forms.
+    fn check_dead_letters(
+        &self,
+        options: &engine::Options,
+        key_bytes: usize,
+        payload_bytes: usize,
+    ) -> Result<(), Error> {
+        let place = || format!("a message to the queue {:?}", self.queue);
+        let mut commit_bytes = GIVE_UP_DELETIONS * (key_bytes + EFFECT_BYTES_MAX);
+        for key in &self.dead_letters {
+            // Without the byte of the keyspace, which is the engine's.
+            let (max, got) = (options.key_bytes_max.saturating_sub(1), key.encoded().len());
+            at_most(Limit::Engine("a dead-letter key"), max, got, place)?;
+            let letter_bytes = key.stored().len() + payload_bytes + EFFECT_BYTES_MAX;
+            commit_bytes = commit_bytes.saturating_add(letter_bytes);
+        }
+        if self.dead_letters.is_empty() {
+            return Ok(());
+        }
+        let limit = Limit::Engine("the commit of all dead letters of a message");
+        at_most(limit, options.commit_bytes_max, commit_bytes, place)
     }
 }
 

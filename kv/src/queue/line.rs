@@ -288,7 +288,7 @@ impl Picks {
 pub(crate) struct Lease {
     line: Arc<Line>,
     spot: Spot,
-    /// The message is no longer here.
+    /// The message is no longer here, or nobody is to have it.
     over: bool,
 }
 
@@ -299,6 +299,11 @@ impl Lease {
 
     pub(crate) fn spot(&self) -> Spot {
         self.spot
+    }
+
+    /// Nobody gets the message while the queue has handles.
+    pub(crate) fn set_aside(mut self) {
+        self.over = true;
     }
 
     /// The message is no more, or has been moved to another spot; that is visible.

@@ -12,7 +12,7 @@ use super::line::lock;
 use super::message::Message;
 use super::receive::receive;
 use super::timer::not_started;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// How long a listener waits before it tries again what failed for want of space.
 const FAILURE_PATIENCE: Duration = Duration::from_millis(200);
@@ -88,7 +88,8 @@ impl Listener {
     /// their end.
     ///
     /// # Errors
-    /// The first error that made one of the threads end.
+    /// The first error that made one of the threads end, or that kept a message from being given
+    /// up, which does not end them.
     pub fn stop(mut self) -> Result<(), Error> {
         self.signal();
         self.join()
@@ -157,8 +158,13 @@ fn listen<E>(
             Ok(message) => next = message,
             Err(error) if error.is_retryable() => shared.pause(),
             Err(error) => {
+                // A message that cannot be given up is set aside; the others go on.
+                let goes_on = matches!(error.kind(), ErrorKind::LimitExceeded { .. });
                 lock(&shared.failure).get_or_insert(error);
-                return;
+                if !goes_on {
+                    return;
+                }
+                shared.pause();
             }
         }
     }

@@ -126,15 +126,18 @@ impl Message {
         let queue = Queue::new(&self.kv, lease.line());
         let next = match queue.begin_ready() {
             Ok(Some(next)) => {
-                let outcome = change.commit_with(&next.change, self.kv.engine())?;
-                if matches!(outcome, Outcome::Committed(_)) {
-                    lease.settle(None);
-                    let message = next.committed(outcome);
-                    // One that had no attempt left was given up.
-                    return message.map_or_else(|| queue.try_receive(), |next| Ok(Some(next)));
+                match change.commit_with(&next.change, self.kv.engine()) {
+                    Ok(outcome @ Outcome::Committed(_)) => {
+                        lease.settle(None);
+                        let message = next.committed(outcome);
+                        // One that had no attempt left was given up.
+                        return message.map_or_else(|| queue.try_receive(), |next| Ok(Some(next)));
+                    }
+                    Err(error) if error.kind() == ErrorKind::OutcomeUnknown => return Err(error),
+                    // One of the two is not as it should be, or was refused: each for itself. What
+                    // speaks against both, this one meets again.
+                    Ok(Outcome::CheckFailed { .. }) | Err(_) => Ok(()),
                 }
-                // One of the two is not as it should be.
-                Ok(())
             }
             next => next.map(drop),
         };
@@ -273,8 +276,10 @@ impl Begin {
 
     /// Commits it; `None` when there is no message to give out.
     pub(crate) fn commit(self) -> Result<Option<Message>, Error> {
-        let outcome = self.change.commit(self.kv.engine())?;
-        Ok(self.committed(outcome))
+        match self.change.commit(self.kv.engine()) {
+            Ok(outcome) => Ok(self.committed(outcome)),
+            Err(error) => Err(self.refused(error)),
+        }
     }
 
     pub(crate) fn submit(&self) -> CommitFuture {
@@ -295,6 +300,19 @@ impl Begin {
             // A step before this one was not visible yet: the lease goes back, to look again.
             (Outcome::CheckFailed { .. }, _) => None,
         }
+    }
+
+    /// The commit came to an error. A message that cannot be given up, since its dead letters exceed
+    /// what this store commits at once, is set aside: it would be the first of its queue for good.
+    pub(crate) fn refused(self, error: Error) -> Error {
+        if self.attempt.is_some() || !matches!(error.kind(), ErrorKind::LimitExceeded { .. }) {
+            return error;
+        }
+        let message =
+            format!("message {} of the queue {:?}", self.lease.spot().id, self.lease.line().name);
+        let detail = format!("{error}; it is set aside");
+        self.lease.set_aside();
+        Error::with_text(error.kind(), format!("{message} cannot be given up"), detail)
     }
 
     /// Nobody waits for the message any more, while its commit `begun` is under way: takes the

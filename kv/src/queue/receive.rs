@@ -94,7 +94,10 @@ impl Beginning {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
         Pin::new(&mut self.future).poll(context).map(|outcome| {
             let begin = self.begin.take().expect("a future is not polled after its end");
-            Ok(begin.committed(outcome?))
+            match outcome {
+                Ok(outcome) => Ok(begin.committed(outcome)),
+                Err(error) => Err(begin.refused(error.into())),
+            }
         })
     }
 }

@@ -19,7 +19,7 @@ use icecore_disk::sim::{Rules, SimDisk};
 use icecore_engine::{Engine, Environment, Options, Workers};
 
 use self::history::History;
-use crate::{Enqueue, Kv, Limits, key};
+use crate::{Enqueue, Error, ErrorKind, Kv, Limits, ListenOptions, Value, key};
 
 /// Seeds of each of the fault models.
 const SEEDS: u64 = 100;
@@ -67,14 +67,15 @@ fn taking_messages_at_the_front_of_a_long_queue_does_not_read_it_again() {
 /// A store without threads, whose commits are driven by those that block.
 fn still() -> (Kv, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(1_000_000));
-    let environment = Environment {
-        disk: SimDisk::new(7, Rules::none()),
-        clock: clock.clone(),
-        random: Arc::new(SeededRandom::new(7)),
-    };
-    let engine =
-        Engine::open(environment, Options { workers: Workers::Manual, ..Options::default() });
-    (Kv::new(engine.unwrap(), Limits::default(), false), clock)
+    let disk = SimDisk::new(7, Rules::none());
+    (open(disk, &clock, Options::default().commit_bytes_max), clock)
+}
+
+fn open(disk: Arc<SimDisk>, clock: &Arc<ManualClock>, commit_bytes_max: usize) -> Kv {
+    let random = Arc::new(SeededRandom::new(7));
+    let environment = Environment { disk, clock: clock.clone(), random };
+    let options = Options { workers: Workers::Manual, commit_bytes_max, ..Options::default() };
+    Kv::new(Engine::open(environment, options).unwrap(), Limits::default(), false)
 }
 
 #[test]
@@ -187,4 +188,80 @@ fn a_receiver_that_goes_away_takes_its_own_attempt_back() {
         drop(message);
     }
     assert!(queue.is_empty().unwrap());
+}
+
+/// A store with a message that has no attempt left, and whose dead letters exceed the largest
+/// commit; one was sent before it, and one after it.
+fn with_a_message_that_cannot_be_given_up() -> Kv {
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let disk = SimDisk::new(7, Rules::none());
+    let kv = open(disk.clone(), &clock, Options::default().commit_bytes_max);
+    kv.enqueue("before").unwrap();
+    let dead_letters = (0..10).map(|number| key!["dead", number]);
+    let large = Enqueue::new(vec![7; 1_000]).backoff([]).keys_if_undelivered(dead_letters);
+    kv.enqueue(large).unwrap();
+    kv.enqueue("after").unwrap();
+    let received = [(); 2].map(|()| kv.queue("").try_receive().unwrap().unwrap());
+    kv.close().unwrap();
+    drop(received);
+    open(disk, &clock, 5_000)
+}
+
+fn is_limit(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::LimitExceeded { .. })
+}
+
+#[test]
+fn a_message_that_cannot_be_given_up_is_told_once_and_does_not_hold_up_the_others() {
+    let kv = with_a_message_that_cannot_be_given_up();
+    let queue = kv.queue("");
+    let before = queue.try_receive().unwrap().unwrap();
+    assert_eq!(before.attempt(), 2);
+    let error = before.finish_and_receive().unwrap_err();
+    assert!(is_limit(&error), "{error}");
+    assert_eq!(queue.len().unwrap(), 2, "the finish stands");
+    let after = queue.try_receive().unwrap().unwrap();
+    assert_eq!(after.payload(), &Value::from("after"));
+    assert!(after.finish_and_receive().unwrap().is_none());
+    assert_eq!(queue.peek(2).unwrap()[0].attempts, 1, "it is still there");
+}
+
+#[test]
+fn a_task_is_told_of_a_message_that_cannot_be_given_up_too() {
+    let kv = with_a_message_that_cannot_be_given_up();
+    let queue = kv.queue("");
+    queue.try_receive().unwrap().unwrap().finish().unwrap();
+    let mut task = Box::pin(queue.receive_async());
+    let Poll::Ready(Err(error)) = poll_once(task.as_mut()) else { panic!("it is refused at once") };
+    assert!(is_limit(&error), "{error}");
+    assert_eq!(queue.try_receive().unwrap().unwrap().payload(), &Value::from("after"));
+}
+
+#[test]
+fn a_listener_goes_on_after_a_message_that_cannot_be_given_up() {
+    let kv = with_a_message_that_cannot_be_given_up();
+    let (sender, handled) = std::sync::mpsc::channel();
+    let listener = kv
+        .queue("")
+        .listen(ListenOptions::default(), move |message| sender.send(message.payload().clone()));
+    let payloads: Vec<Value> = handled.iter().take(2).collect();
+    assert_eq!(payloads, ["before", "after"].map(Value::from));
+    assert!(is_limit(&listener.unwrap().stop().unwrap_err()));
+}
+
+#[test]
+fn a_message_is_refused_if_its_dead_letters_exceed_the_largest_commit_together() {
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let kv = open(SimDisk::new(7, Rules::none()), &clock, 5_000);
+    let message = |letters: u64| {
+        let keys = (0..letters).map(|number| key!["dead", number]);
+        Enqueue::new(vec![7; 1_000]).backoff([]).keys_if_undelivered(keys)
+    };
+    let error = kv.enqueue(message(5)).unwrap_err();
+    let text = "the commit of all dead letters of a message is too large (max 5000)";
+    assert_eq!(error.text(), text);
+    assert!(is_limit(&error));
+    kv.enqueue(message(4)).unwrap();
+    kv.queue("").try_receive().unwrap().unwrap().fail().unwrap();
+    assert!(kv.get(key!["dead", 3]).unwrap().is_present());
 }
