@@ -56,6 +56,16 @@ pub struct Atomic<'kv> {
 }
 
 /// What became of an atomic operation.
+///
+/// ```
+/// use icecore::{Commit, Kv, key};
+///
+/// let kv = Kv::in_memory()?;
+/// kv.set(key!["b"], 1)?;
+/// let commit = kv.atomic().check_absent(key!["a"]).check_absent(key!["b"]).commit()?;
+/// assert_eq!(commit, Commit::CheckFailed { indexes: vec![1] });
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a failed check is an outcome, not an error"]
 pub enum Commit {
@@ -73,6 +83,16 @@ pub enum Commit {
 
 impl Commit {
     /// The versionstamp; `None` if a check failed.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let claim = || kv.atomic().check_absent(key!["seat"]).set(key!["seat"], "taken").commit();
+    /// assert!(claim()?.versionstamp().is_some());
+    /// assert!(claim()?.versionstamp().is_none());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn versionstamp(&self) -> Option<Versionstamp> {
         match self {
             Commit::Done { versionstamp } => Some(*versionstamp),
@@ -94,16 +114,55 @@ impl<'kv> Atomic<'kv> {
     }
 
     /// Only if the key of `entry` is still as it was read: no commit has set or deleted it since.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["balance"], 100)?;
+    /// let read = kv.get(key!["balance"])?;
+    /// kv.set(key!["balance"], 100)?; // The same value, but another commit.
+    /// let commit = kv.atomic().check(&read).set(key!["balance"], read.u64()? - 30).commit()?;
+    /// assert_eq!(commit.versionstamp(), None);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn check(self, entry: &Entry) -> Atomic<'kv> {
         self.check_versionstamp(&entry.key, entry.versionstamp)
     }
 
     /// Only if `key` has no value.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let name = key!["users", "ada"];
+    /// assert!(kv.atomic().check_absent(&name).set(&name, 1).commit()?.versionstamp().is_some());
+    /// assert!(kv.atomic().check_absent(&name).set(&name, 2).commit()?.versionstamp().is_none());
+    /// assert_eq!(kv.get(&name)?.u64()?, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn check_absent(self, key: impl Into<Key>) -> Atomic<'kv> {
         self.check_versionstamp(key, None)
     }
 
     /// Only if the value of `key` was set by this commit, or is absent for `None`.
+    ///
+    /// Deno accepts any twenty hexadecimal digits here, and a check for digits that no commit ever
+    /// had fails. A [`Versionstamp`] has only those that end in four zeros, and no commit has any
+    /// other: a program that takes such texts from others checks for [`Versionstamp::MAX`] instead,
+    /// which no commit ever has.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let versionstamp = kv.set(key!["page"], "draft")?;
+    /// let publish = kv.atomic().check_versionstamp(key!["page"], Some(versionstamp));
+    /// let commit = publish.set(key!["page"], "published").commit()?;
+    /// assert!(commit.versionstamp() > Some(versionstamp));
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn check_versionstamp(
         mut self,
         key: impl Into<Key>,
@@ -114,12 +173,35 @@ impl<'kv> Atomic<'kv> {
     }
 
     /// Does `mutation` after those that were added before.
+    ///
+    /// ```
+    /// use icecore::{Kv, Mutation, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let asked = vec![
+    ///     Mutation::Set { key: key!["a"], value: 1.into(), expiry: None },
+    ///     Mutation::Delete { key: key!["b"] },
+    /// ];
+    /// let commit = asked.into_iter().fold(kv.atomic(), |atomic, m| atomic.mutate(m)).commit()?;
+    /// assert_eq!(kv.get(key!["a"])?.versionstamp, commit.versionstamp());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn mutate(mut self, mutation: Mutation) -> Atomic<'kv> {
         self.mutations.push(mutation);
         self
     }
 
     /// Sets `key` to `value`. An expiry that it had is gone.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let commit = kv.atomic().set(key!["user", 1], "ada").set(key!["name", "ada"], 1).commit()?;
+    /// assert_eq!(kv.get(key!["user", 1])?.versionstamp, commit.versionstamp());
+    /// assert_eq!(kv.get(key!["name", "ada"])?.versionstamp, commit.versionstamp());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn set(self, key: impl Into<Key>, value: impl Into<Value>) -> Atomic<'kv> {
         self.mutate(Mutation::Set { key: key.into(), value: value.into(), expiry: None })
     }
@@ -173,6 +255,17 @@ impl<'kv> Atomic<'kv> {
     }
 
     /// Makes `key` absent.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["old name"], "ada")?;
+    /// let old = kv.get(key!["old name"])?;
+    /// kv.atomic().check(&old).delete(key!["old name"]).set(key!["name"], old.str()?).commit()?;
+    /// assert!(!kv.get(key!["old name"])?.is_present());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn delete(self, key: impl Into<Key>) -> Atomic<'kv> {
         self.mutate(Mutation::Delete { key: key.into() })
     }
@@ -196,6 +289,17 @@ impl<'kv> Atomic<'kv> {
 
     /// Makes every key absent that begins with the parts of `prefix` and has at least one part
     /// more.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.atomic().set(key!["cart"], 1).set(key!["cart", "tea"], 2).set(key!["cars"], 3).commit()?;
+    /// kv.atomic().delete_prefix(key!["cart"]).commit()?;
+    /// let left: Vec<_> = kv.keys(..).collect::<Result<_, _>>()?;
+    /// assert_eq!(left, [key!["cars"], key!["cart"]]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn delete_prefix(self, prefix: impl Into<Key>) -> Atomic<'kv> {
         self.delete_range(Selector::prefix(prefix))
     }
@@ -218,7 +322,8 @@ impl<'kv> Atomic<'kv> {
     }
 
     /// Adds `operand` to the number of `key`, which is a [`Value::U64`], or a number or bigint of
-    /// JavaScript; the result of the latter two has to lie in `range`.
+    /// JavaScript; the result of the latter two has to lie in `range`. An operand that is a
+    /// [`Value::U64`] wraps around at 2^64 and knows no range: as in Deno, `range` is then ignored.
     ///
     /// ```
     /// use icecore::{Kv, SumRange, Value, key};
@@ -241,11 +346,33 @@ impl<'kv> Atomic<'kv> {
     }
 
     /// Gives `key` the smaller of its [`Value::U64`] and `operand`; an absent key gets `operand`.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for millis in [31, 12, 57] {
+    ///     kv.atomic().min(key!["fastest"], millis).commit()?;
+    /// }
+    /// assert_eq!(kv.get(key!["fastest"])?.u64()?, 12);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn min(self, key: impl Into<Key>, operand: u64) -> Atomic<'kv> {
         self.mutate(Mutation::Min { key: key.into(), operand: operand.into() })
     }
 
     /// Gives `key` the larger of its [`Value::U64`] and `operand`; an absent key gets `operand`.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for score in [310, 120, 570] {
+    ///     kv.atomic().max(key!["record"], score).commit()?;
+    /// }
+    /// assert_eq!(kv.get(key!["record"])?.u64()?, 570);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn max(self, key: impl Into<Key>, operand: u64) -> Atomic<'kv> {
         self.mutate(Mutation::Max { key: key.into(), operand: operand.into() })
     }
@@ -292,6 +419,19 @@ impl<'kv> Atomic<'kv> {
     /// Carries the operation out with the store's default durability, and returns once every
     /// later read sees it.
     ///
+    /// ```
+    /// use icecore::{Commit, Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// match kv.atomic().check_absent(key!["id"]).set(key!["id"], 1).commit()? {
+    ///     Commit::Done { versionstamp } => {
+    ///         assert_eq!(kv.get(key!["id"])?.versionstamp, Some(versionstamp));
+    ///     }
+    ///     Commit::CheckFailed { .. } => unreachable!("the store is new"),
+    /// }
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`LimitExceeded`](crate::ErrorKind::LimitExceeded) for a key, a value or an operation that
     /// is too large, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an empty key or an
@@ -311,6 +451,18 @@ impl<'kv> Atomic<'kv> {
     /// As [`Atomic::commit`], but the operation need not survive a power cut, only the end of
     /// the process.
     ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// let kv = Kv::open(directory.path().join("store"))?;
+    /// for line in 0..100 {
+    ///     kv.atomic().set(key!["log", line], line).commit_buffered()?;
+    /// }
+    /// kv.close()?; // Now it does survive a power cut.
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Atomic::commit`].
     pub fn commit_buffered(self) -> Result<Commit, Error> {
@@ -318,6 +470,16 @@ impl<'kv> Atomic<'kv> {
     }
 
     /// As [`Atomic::commit`], with this durability.
+    ///
+    /// ```
+    /// use icecore::{Durability, Kv, key};
+    ///
+    /// let kv = Kv::builder_in_memory().durability(Durability::Buffered).open()?;
+    /// kv.atomic().sum(key!["visits"], 1).commit()?; // As the store says.
+    /// let order = kv.atomic().set(key!["order", 7], "paid").commit_with(Durability::Sync)?;
+    /// assert!(order.versionstamp().is_some());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Atomic::commit`].
@@ -328,8 +490,13 @@ impl<'kv> Atomic<'kv> {
     }
 
     /// Submits the operation, with the store's default durability, and returns a future of what
-    /// became of it: for any executor, and without blocking a thread. The operation goes on even
-    /// if the future is dropped.
+    /// became of it, for any executor. The operation goes on even if the future is dropped.
+    ///
+    /// No thread waits for the disk to make the commit durable. The submission itself is done by
+    /// this call, in the calling thread: it reads what is checked and computed with, waits for its
+    /// turn behind other writers, and is slowed down, or held back, while tables cannot be written
+    /// or merged as fast as commits come. An executor that must never wait for that calls it where
+    /// waiting is allowed, such as `spawn_blocking`.
     ///
     /// ```
     /// # fn block_on<F: std::future::Future>(future: F) -> F::Output {
@@ -362,6 +529,19 @@ impl<'kv> Atomic<'kv> {
     }
 
     /// As [`Atomic::commit_async`], with this durability.
+    ///
+    /// ```
+    /// use icecore::{Durability, Error, Kv, key};
+    ///
+    /// async fn count(kv: &Kv) -> Result<(), Error> {
+    ///     kv.atomic().sum(key!["visits"], 1).commit_async_with(Durability::Buffered).await?;
+    ///     Ok(())
+    /// }
+    /// # let kv = Kv::in_memory()?;
+    /// # futures_lite::future::block_on(count(&kv))?;
+    /// # assert_eq!(kv.get(key!["visits"])?.u64()?, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn commit_async_with(self, durability: Durability) -> Pending {
         let engine = self.kv.engine();
         let submitted = self.submit(|batch| engine.commit_async(batch, durability));
@@ -393,6 +573,17 @@ impl<'kv> Atomic<'kv> {
 }
 
 /// A commit that was submitted: the future of what became of it.
+///
+/// ```
+/// use icecore::{Commit, Error, Kv, key};
+///
+/// async fn rename(kv: &Kv, name: &str) -> Result<Commit, Error> {
+///     kv.atomic().set(key!["name"], name).commit_async().await
+/// }
+/// # let kv = Kv::in_memory()?;
+/// # assert!(futures_lite::future::block_on(rename(&kv, "ada"))?.versionstamp().is_some());
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[must_use = "what became of the commit is known only when its future is done"]
 pub struct Pending {
     /// The error is taken when it is told.

@@ -21,6 +21,17 @@ use crate::value::Value;
 ///
 /// Dropping the last clone loses nothing that was acknowledged. [`Kv::close`] does the same in an
 /// orderly way and reports what goes wrong.
+///
+/// ```
+/// use icecore::{Kv, key};
+///
+/// let kv = Kv::in_memory()?;
+/// let clone = kv.clone();
+/// std::thread::scope(|scope| scope.spawn(|| clone.set(key!["from"], "a thread")).join())
+///     .expect("it does not panic")?;
+/// assert_eq!(kv.get(key!["from"])?.str()?, "a thread");
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Kv {
     shared: Arc<Shared>,
@@ -44,16 +55,24 @@ impl Kv {
         &self.shared.engine
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.shared.limits
-    }
-
     /// The queues.
     pub(crate) fn lines(&self) -> &Lines {
         &self.shared.lines
     }
 
     /// Opens the store in the directory `path`, which is created if it does not exist.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("store");
+    /// let kv = Kv::open(&path)?;
+    /// kv.set(key!["visits"], 1)?;
+    /// kv.close()?;
+    /// assert_eq!(Kv::open(&path)?.get(key!["visits"])?.u64()?, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Builder::open`].
@@ -76,11 +95,30 @@ impl Kv {
     }
 
     /// The settings of a store in memory, to be changed before it is opened.
+    ///
+    /// ```
+    /// use icecore::{Kv, Limits, key};
+    ///
+    /// let kv = Kv::builder_in_memory().limits(Limits::default().value_bytes(4)).open()?;
+    /// assert!(kv.set(key!["name"], "ada").is_ok());
+    /// assert!(kv.set(key!["name"], "grace").is_err());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn builder_in_memory() -> Builder {
         Builder::memory()
     }
 
     /// The settings of the store in the directory `path`, to be changed before it is opened.
+    ///
+    /// ```
+    /// use icecore::{ErrorKind, Kv};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("store");
+    /// let error = Kv::builder(path).create(false).open().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn builder(path: impl AsRef<Path>) -> Builder {
         Builder::at(path.as_ref())
     }
@@ -93,6 +131,17 @@ impl Kv {
 
     /// Sets one key, whatever it held before. An expiry that it had is gone.
     ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let first = kv.set(key!["name"], "ada")?;
+    /// let second = kv.set(key!["name"], "grace")?;
+    /// assert!(first < second);
+    /// assert_eq!(kv.get(key!["name"])?.versionstamp, Some(second));
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Atomic::commit`].
     pub fn set(&self, key: impl Into<Key>, value: impl Into<Value>) -> Result<Versionstamp, Error> {
@@ -100,6 +149,18 @@ impl Kv {
     }
 
     /// Sets one key until `expiry`: a duration from now on, or a moment.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set_expiring(key!["session"], "ada", Duration::from_secs(1800))?;
+    /// assert!(kv.get(key!["session"])?.is_present());
+    /// kv.set_expiring(key!["offer"], "half price", SystemTime::UNIX_EPOCH)?;
+    /// assert!(!kv.get(key!["offer"])?.is_present(), "that moment has passed");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Atomic::commit`].
@@ -114,6 +175,17 @@ impl Kv {
 
     /// Makes one key absent, whether or not it was before.
     ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["name"], "ada")?;
+    /// kv.delete(key!["name"])?;
+    /// assert!(!kv.get(key!["name"])?.is_present());
+    /// assert!(kv.delete(key!["name"]).is_ok());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Atomic::commit`].
     pub fn delete(&self, key: impl Into<Key>) -> Result<Versionstamp, Error> {
@@ -121,11 +193,33 @@ impl Kv {
     }
 
     /// Begins an atomic operation: checks and mutations that take effect together or not at all.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let commit = kv.atomic().set(key!["a"], 1).set(key!["b"], 2).commit()?;
+    /// let [a, b] = kv.get_many([key!["a"], key!["b"]])?;
+    /// assert_eq!(a.versionstamp, commit.versionstamp());
+    /// assert_eq!(b.versionstamp, commit.versionstamp());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn atomic(&self) -> Atomic<'_> {
         Atomic::new(self)
     }
 
     /// Writes everything that is in memory into tables.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["a"], 1)?;
+    /// assert_eq!(kv.stats()?.flushes, 0);
+    /// kv.flush()?;
+    /// assert_eq!(kv.stats()?.flushes, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`OutOfSpace`](crate::ErrorKind::OutOfSpace) and [`Io`](crate::ErrorKind::Io); nothing is
@@ -169,13 +263,38 @@ impl Kv {
     /// Reads every byte of every table and of the log, and compares everything with everything.
     /// Commits wait while the log is read.
     ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["a"], 1)?;
+    /// let report = kv.check()?;
+    /// assert!(report.is_clean(), "{report}");
+    /// assert_eq!(report.keys, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed). What is wrong with the store is in the report.
     pub fn check(&self) -> Result<CheckReport, Error> {
         check::check(self.engine())
     }
 
+    /// How much one call may carry: what [`Builder::limits`] was given.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
     /// The store in numbers.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let versionstamp = kv.set(key!["a"], 1)?;
+    /// assert_eq!(kv.stats()?.visible, versionstamp);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed).
@@ -186,6 +305,16 @@ impl Kv {
     /// Closes the store for all clones: makes buffered commits durable and gives the directory
     /// back. Calls after that get [`Closed`](crate::ErrorKind::Closed), and so do lists that are
     /// open.
+    ///
+    /// ```
+    /// use icecore::{ErrorKind, Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let clone = kv.clone();
+    /// kv.close()?;
+    /// assert_eq!(clone.get(key!["a"]).unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The first thing that went wrong. Nothing acknowledged is lost by it, and the store is

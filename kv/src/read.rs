@@ -17,6 +17,17 @@ use crate::snapshot::Snapshot;
 impl Kv {
     /// The present state of `key`.
     ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["name"], "ada")?;
+    /// assert_eq!(kv.get(key!["name"])?.str()?, "ada");
+    /// let absent = kv.get(("user", 42))?; // A tuple is a key as well.
+    /// assert_eq!((absent.value, absent.versionstamp), (None, None));
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Corrupt`](crate::ErrorKind::Corrupt) or [`Io`](crate::ErrorKind::Io) when a file of the
     /// store cannot be read, [`Closed`](crate::ErrorKind::Closed),
@@ -31,6 +42,16 @@ impl Kv {
 
     /// The present states of `keys`, all of one moment, in their order. As in Deno KV there may be
     /// ten of them, see [`Limits::get_many_keys`]; [`Kv::get_all`] takes any number.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.atomic().set(key!["width"], 3).set(key!["height"], 4).commit()?;
+    /// let [width, height] = kv.get_many([key!["width"], key!["height"]])?;
+    /// assert_eq!(width.u64()? * height.u64()?, 12);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Kv::get`].
@@ -88,6 +109,18 @@ impl Kv {
 
     /// One list for each selector, all of one moment.
     ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["cats", "tom"], 1)?;
+    /// let mut lists = kv.list_many([prefix!["cats"], prefix!["dogs"]])?;
+    /// kv.set(key!["dogs", "rex"], 2)?; // Too late for either.
+    /// assert_eq!(lists.pop().unwrap().count(), 0);
+    /// assert_eq!(lists.pop().unwrap().count(), 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn list_many(
@@ -114,6 +147,18 @@ impl Kv {
     }
 
     /// How many keys `selector` selects. It walks over all of them, without reading values.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for day in 1..=9 {
+    ///     kv.set(key!["visits", day], day * 100)?;
+    /// }
+    /// assert_eq!(kv.count(prefix!["visits"])?, 9);
+    /// assert_eq!(kv.count(key!["visits", 7]..)?, 3);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Kv::get`], and [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a selector
@@ -142,6 +187,18 @@ impl Kv {
     }
 
     /// The store as it is at this moment, for any number of reads.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["count"], 1)?;
+    /// let snapshot = kv.snapshot()?;
+    /// kv.set(key!["count"], 2)?;
+    /// assert_eq!(snapshot.get(key!["count"])?.u64()?, 1);
+    /// assert_eq!(kv.get(key!["count"])?.u64()?, 2);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed).
