@@ -13,6 +13,10 @@ const LOCKED: u8 = 3;
 /// The store is damaged, or has an unknown format.
 const DAMAGED: u8 = 4;
 
+/// What to do about damage.
+const RESTORE: &str =
+    "restore the directory from a copy, or save what is left with icecore salvage";
+
 /// The end of a command that did not succeed.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -25,6 +29,16 @@ impl Failure {
     /// Something is wrong that no other kind describes.
     pub(crate) fn problem(what: impl Into<String>) -> Failure {
         Failure { what: what.into(), hint: None, code: PROBLEM }
+    }
+
+    /// The store is damaged.
+    pub(crate) fn damaged(what: impl Into<String>) -> Failure {
+        Failure { code: DAMAGED, ..Failure::problem(what) }
+    }
+
+    /// Somebody else has the store open.
+    pub(crate) fn locked(what: impl Into<String>) -> Failure {
+        Failure { code: LOCKED, ..Failure::problem(what) }
     }
 
     /// The operating system refused an operation.
@@ -61,7 +75,7 @@ impl From<Error> for Failure {
             ErrorKind::Locked => {
                 (LOCKED, Some("close the store in the other process, or wait until it has ended"))
             }
-            ErrorKind::Corrupt { .. } => (DAMAGED, Some("restore the directory from a copy")),
+            ErrorKind::Corrupt { .. } => (DAMAGED, Some(RESTORE)),
             ErrorKind::UnknownFormat => (DAMAGED, Some("open it with a newer version")),
             ErrorKind::OutOfSpace => (PROBLEM, Some("make room on the disk, then run it again")),
             ErrorKind::Poisoned | ErrorKind::OutcomeUnknown => {

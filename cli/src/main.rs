@@ -9,6 +9,7 @@
 mod check;
 mod failure;
 mod ledger;
+mod salvage;
 mod stats;
 mod store;
 
@@ -32,6 +33,7 @@ enum Command {
     Ledger(ledger::Args),
     Check(check::Args),
     Stats(stats::Args),
+    Salvage(salvage::Args),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Ledger(args) => ledger::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Stats(args) => stats::run(&args),
+        Command::Salvage(args) => salvage::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

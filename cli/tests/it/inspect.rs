@@ -23,19 +23,19 @@ fn store() -> (TempDir, PathBuf) {
 }
 
 /// The first file of the store that has this extension.
-fn file(store: &Path, extension: &str) -> PathBuf {
+pub(crate) fn file(store: &Path, extension: &str) -> PathBuf {
     let files = fs::read_dir(store).unwrap().map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|e| e == extension)).min().unwrap()
 }
 
-fn flip_a_byte_in_the_middle(path: &Path) {
+pub(crate) fn flip_a_byte_in_the_middle(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
     fs::write(path, bytes).unwrap();
 }
 
-fn content(store: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn content(store: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let files = fs::read_dir(store).unwrap().map(|entry| entry.unwrap().path());
     let mut content: Vec<_> = files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     content.sort();
@@ -49,7 +49,7 @@ fn a_store_in_order_is_clean_and_stays_as_it_is() {
     let output = icecore(&["check", text(&store)]);
     assert_eq!(code(&output), 0, "{output:?}");
     let said = lines(&output).join("\n");
-    assert!(said.starts_with("keys: 101, tables: 1 (100 entries, "), "{said}");
+    assert!(said.starts_with("keys: 101, messages: 0, tables: 1 (100 entries, "), "{said}");
     assert!(said.ends_with("; no problem found"), "{said}");
     let report = json(&icecore(&["check", text(&store), "--json"]));
     assert_eq!(report["clean"], true);
@@ -99,7 +99,12 @@ fn a_damaged_table_is_found_and_named() {
     assert_eq!(code(&output), 4, "{output:?}");
     let said = errors(&output);
     assert!(said.contains(&format!("{name} is damaged at byte ")), "{said}");
-    assert!(said.ends_with("try: restore the directory from a copy\n"), "{said}");
+    assert!(
+        said.ends_with(
+            "try: restore the directory from a copy, or save what is left with icecore salvage\n"
+        ),
+        "{said}"
+    );
     let report = json(&icecore(&["check", text(&store), "--json"]));
     assert_eq!(report["clean"], false);
     assert_eq!(report["problems"][0]["file"], name);

@@ -5,6 +5,7 @@
 
 mod inspect;
 mod ledger;
+mod salvage;
 
 use std::path::Path;
 use std::process::{Command, Output};
