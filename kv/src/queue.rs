@@ -4,7 +4,7 @@
 //! A queue is rows of the engine, like everything else, so a message is sent by the atomic
 //! operation that makes it necessary, or not at all. From the stored form up: `format` (bytes),
 //! `enqueue` (what a sender says), `change` (the commits of a message's life), `board` (who hears
-//! of new messages), `line` (leases, and what comes next), `message` and `settle` (in the hands of a
+//! of new messages), `line` and `lines` (leases, and what comes next), `message` and `settle` (in the hands of a
 //! receiver), `receive`, `listen` and `timer` (how receivers wait).
 //!
 //! 1. *A message that was committed is delivered at least once, or stored under its dead-letter
@@ -27,6 +27,7 @@ mod change;
 mod enqueue;
 mod format;
 mod line;
+mod lines;
 mod listen;
 mod message;
 mod receive;
@@ -42,7 +43,7 @@ use icecore_model::Versionstamp;
 
 pub(crate) use self::audit::{Row, audit};
 pub(crate) use self::enqueue::PreparedMessage;
-pub(crate) use self::line::Lines;
+pub(crate) use self::lines::Lines;
 
 pub use self::enqueue::Enqueue;
 pub use self::format::MessageId;
@@ -167,8 +168,8 @@ impl Queue {
     /// # Errors
     /// As [`Kv::get`].
     pub fn len(&self) -> Result<u64, Error> {
-        let messages = &self.line.messages;
-        Ok(self.kv.engine().snapshot()?.count(messages, &end_of(messages))?)
+        let (snapshot, first) = self.line.look(self.kv.engine())?;
+        Ok(snapshot.count(&first, &end_of(&self.line.messages))?)
     }
 
     /// Whether no message is in the queue.
@@ -176,9 +177,9 @@ impl Queue {
     /// # Errors
     /// As [`Kv::get`].
     pub fn is_empty(&self) -> Result<bool, Error> {
-        let messages = &self.line.messages;
-        let first = self.kv.engine().scan(messages, &end_of(messages))?.keys().next();
-        Ok(first.transpose()?.is_none())
+        let (snapshot, first) = self.line.look(self.kv.engine())?;
+        let mut keys = snapshot.scan(&first, &end_of(&self.line.messages)).keys();
+        Ok(keys.next().transpose()?.is_none())
     }
 
     /// How many messages somebody has received and not settled.
@@ -205,9 +206,9 @@ impl Queue {
     /// # Errors
     /// As [`Kv::get`].
     pub fn peek(&self, limit: usize) -> Result<Vec<Waiting>, Error> {
-        let (name, messages) = (&self.line.name, &self.line.messages);
-        let snapshot = self.kv.engine().snapshot()?;
-        let waiting = snapshot.scan(messages, &end_of(messages)).take(limit).map(|item| {
+        let (name, end) = (&self.line.name, end_of(&self.line.messages));
+        let (snapshot, first) = self.line.look(self.kv.engine())?;
+        let waiting = snapshot.scan(&first, &end).take(limit).map(|item| {
             let item = item?;
             let spot = self.line.spot(item.key())?;
             let decoded = MessageRow::decode(&item.value);
@@ -239,7 +240,7 @@ impl Queue {
     /// As [`Kv::set`] and [`Kv::get`]. No message is lost by it. When a message is to be given up
     /// and its dead letters exceed a limit of this store, because it was sent under wider ones, that
     /// is told once, by [`LimitExceeded`](crate::ErrorKind::LimitExceeded): then the message is set
-    /// aside, so that others come, until all handles of the queue are gone.
+    /// aside, so that others come, until the store is opened again.
     pub fn receive(&self) -> Result<Option<Message>, Error> {
         receive::receive(self, || false)
     }

@@ -50,6 +50,12 @@ struct State {
     alarm: Option<Duration>,
 }
 
+impl State {
+    fn lowest(&self) -> Option<Spot> {
+        [self.older, self.newer].iter().flatten().map(|note| note.lowest).min()
+    }
+}
+
 /// Some commits put messages into the queue.
 #[derive(Clone, Copy, Debug)]
 struct Note {
@@ -83,7 +89,7 @@ impl Board {
     /// The news for somebody who sees all commits up to `visible`.
     pub(crate) fn news(&self, visible: Versionstamp) -> News {
         let mut state = self.lock();
-        let lowest = [state.older, state.newer].iter().flatten().map(|note| note.lowest).min();
+        let lowest = state.lowest();
         let seen = |note: Option<Note>| note.is_none_or(|note| note.until <= visible);
         if seen(state.older) {
             state.older = state.newer.take();
@@ -93,6 +99,11 @@ impl Board {
         }
         let unseen = state.newer.or(state.older).map(|note| note.until);
         News { lowest, unseen, closed: state.closed }
+    }
+
+    /// No message was put below this one since the last look that saw all commits.
+    pub(crate) fn lowest(&self) -> Option<Spot> {
+        self.lock().lowest()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

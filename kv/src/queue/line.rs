@@ -3,7 +3,7 @@
 //! A receiver *picks*: it takes the news from the [`Board`], looks for the first message that is
 //! ready and not on lease, and takes a [`Lease`] on it. Picks come one after the other.
 //!
-//! 1. *Every message below the floor is ahead, on lease, or no more.* So a pick reads from the
+//! 1. *Every message below the floor is ahead, on lease, set aside, or no more.* So a pick reads from the
 //!    floor on, and never again what was taken before: neither deletions nor leases make a queue
 //!    slower. Whatever puts a message below the floor lowers it: a note on the board, a lease that
 //!    is given back, a retry.
@@ -16,15 +16,16 @@
 //! The lock of the picks is never taken by a commit, and the board's never while the store is
 //! read.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use icecore_engine::{Engine, Observation, Observer};
+use icecore_engine::{Engine, Observation, Observer, Snapshot};
 use icecore_model::Versionstamp;
 
 use super::board::{Board, Waiter};
 use super::format::{Spot, end_of, messages_of};
+use super::lines::Names;
 use super::timer::Timer;
 use crate::error::{Error, ErrorKind};
 
@@ -32,40 +33,6 @@ use crate::error::{Error, ErrorKind};
 const AHEAD_MAX: usize = 64;
 /// How many bytes of messages are read ahead, give or take one message.
 const AHEAD_BYTES_MAX: usize = 256 << 10;
-
-/// All queues of a store that somebody has a handle of.
-#[derive(Debug, Default)]
-pub(crate) struct Lines {
-    by_name: Arc<Mutex<HashMap<String, Weak<Line>>>>,
-    timer: Arc<Timer>,
-}
-
-impl Lines {
-    /// The queue `name`.
-    pub(crate) fn line(&self, name: &str) -> Arc<Line> {
-        let mut by_name = lock(&self.by_name);
-        if let Some(line) = by_name.get(name).and_then(Weak::upgrade) {
-            return line;
-        }
-        let line = Arc::new(Line {
-            name: name.to_owned(),
-            messages: messages_of(name),
-            board: Arc::default(),
-            timer: Arc::clone(&self.timer),
-            observation: Mutex::default(),
-            picks: Mutex::default(),
-            lines: Arc::clone(&self.by_name),
-        });
-        by_name.insert(name.to_owned(), Arc::downgrade(&line));
-        line
-    }
-}
-
-impl Drop for Lines {
-    fn drop(&mut self) {
-        self.timer.stop();
-    }
-}
 
 /// One queue.
 #[derive(Debug)]
@@ -78,16 +45,28 @@ pub(crate) struct Line {
     /// From the first pick on.
     observation: Mutex<Option<Observation>>,
     picks: Mutex<Picks>,
-    lines: Arc<Mutex<HashMap<String, Weak<Line>>>>,
+    names: Arc<Mutex<Names>>,
+}
+
+/// What a queue without handles is known by: see [`Lines`](super::lines::Lines).
+#[derive(Debug)]
+pub(super) struct Kept {
+    board: Arc<Board>,
+    observation: Observation,
+    picks: Picks,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let mut lines = lock(&self.lines);
-        // Somebody may have made the queue anew since the last handle of this one was gone.
-        if lines.get(&self.name).is_some_and(|line| line.strong_count() == 0) {
-            lines.remove(&self.name);
-        }
+        let observation = lock(&self.observation).take();
+        let mut picks = std::mem::take(&mut *lock(&self.picks));
+        // What was read ahead is read again, rather than kept in memory.
+        picks.forget_ahead();
+        // Nobody waits, and a waker that is left may own the store.
+        self.board.sweep();
+        let board = Arc::clone(&self.board);
+        let kept = observation.map(|observation| Kept { board, observation, picks });
+        Names::leave(&self.names, self, kept);
     }
 }
 
@@ -105,7 +84,9 @@ struct Picks {
     floor: Spot,
     /// Ready messages below the floor, in their order.
     ahead: VecDeque<Ready>,
-    leased: HashSet<Spot>,
+    leased: BTreeSet<Spot>,
+    /// Messages that nobody is to have.
+    aside: BTreeSet<Spot>,
     beyond: Beyond,
 }
 
@@ -123,7 +104,8 @@ impl Default for Picks {
         Picks {
             floor: Spot::FIRST,
             ahead: VecDeque::new(),
-            leased: HashSet::new(),
+            leased: BTreeSet::new(),
+            aside: BTreeSet::new(),
             beyond: Beyond::Unknown,
         }
     }
@@ -141,6 +123,28 @@ pub(crate) enum Pick {
 }
 
 impl Line {
+    /// The queue `name`, as it was `kept`.
+    pub(super) fn new(
+        name: &str,
+        kept: Option<Kept>,
+        timer: &Arc<Timer>,
+        names: &Arc<Mutex<Names>>,
+    ) -> Line {
+        let (board, observation, picks) = match kept {
+            Some(Kept { board, observation, picks }) => (board, Some(observation), picks),
+            None => (Arc::default(), None, Picks::default()),
+        };
+        Line {
+            name: name.to_owned(),
+            messages: messages_of(name),
+            board,
+            timer: Arc::clone(timer),
+            observation: Mutex::new(observation),
+            picks: Mutex::new(picks),
+            names: Arc::clone(names),
+        }
+    }
+
     /// Takes the first message that is ready. Then `waiter`, who asks for it, waits no longer.
     pub(crate) fn pick(
         self: &Arc<Line>,
@@ -210,6 +214,17 @@ impl Line {
         Ok(true)
     }
 
+    /// The store at a moment, and a key before which the queue has no message there: what is no
+    /// more is not read over.
+    pub(crate) fn look(&self, engine: &Engine) -> Result<(Snapshot, Vec<u8>), Error> {
+        // Under the lock, what the snapshot has stays where it is known of: on the board, in the
+        // picks, or from the floor on.
+        let picks = lock(&self.picks);
+        let snapshot = engine.snapshot()?;
+        let first = picks.first().min(self.board.lowest().unwrap_or(picks.floor));
+        Ok((snapshot, first.message_key(&self.messages)))
+    }
+
     /// Reads messages that are ready, from the floor on, and raises it.
     fn read_ahead(&self, picks: &mut Picks, engine: &Engine, now_ms: u64) -> Result<(), Error> {
         let start = picks.floor.message_key(&self.messages);
@@ -223,7 +238,7 @@ impl Line {
                 return Ok(());
             }
             picks.floor = spot.next();
-            if picks.leased.contains(&spot) {
+            if picks.leased.contains(&spot) || picks.aside.contains(&spot) {
                 continue;
             }
             bytes += item.value.len();
@@ -242,9 +257,13 @@ impl Line {
         Spot::decode(rest).map_err(|malformed| Error::bad_queue(&self.name, malformed))
     }
 
-    /// There is a message at `spot` that may be below the floor.
-    pub(crate) fn put(&self, spot: Spot) {
-        lock(&self.picks).lower(spot);
+    /// The lease on `leased` ends; there is a message at `put`, which may be below the floor.
+    fn release(&self, leased: Spot, put: Option<Spot>) {
+        let mut picks = lock(&self.picks);
+        picks.leased.remove(&leased);
+        let Some(spot) = put else { return };
+        picks.lower(spot);
+        drop(picks);
         self.board.wake_one();
     }
 
@@ -265,11 +284,25 @@ impl Picks {
         self.beyond = Beyond::Unknown;
         if self.ahead.back().is_some_and(|last| spot < last.spot) {
             // Its place may be among those ahead: they are read again, with it.
-            let first = self.ahead.front().expect("there is a last one").spot;
-            self.ahead.clear();
-            self.floor = self.floor.min(first);
+            self.forget_ahead();
         }
         self.floor = self.floor.min(spot);
+    }
+
+    /// Has those ahead read again.
+    fn forget_ahead(&mut self) {
+        if let Some(first) = self.ahead.front() {
+            self.beyond = Beyond::Unknown;
+            self.floor = self.floor.min(first.spot);
+            self.ahead.clear();
+        }
+    }
+
+    /// No message of the queue is before this spot, if none was put since the last look.
+    fn first(&self) -> Spot {
+        let ahead = self.ahead.front().map(|ready| &ready.spot);
+        let known = [ahead, self.leased.first(), self.aside.first()];
+        known.into_iter().flatten().fold(self.floor, |first, spot| first.min(*spot))
     }
 
     fn must_scan(&self, now_ms: u64) -> bool {
@@ -301,26 +334,25 @@ impl Lease {
         self.spot
     }
 
-    /// Nobody gets the message while the queue has handles.
+    /// Nobody gets the message any more, as long as what is known of the queue is.
     pub(crate) fn set_aside(mut self) {
         self.over = true;
+        let mut picks = lock(&self.line.picks);
+        picks.leased.remove(&self.spot);
+        picks.aside.insert(self.spot);
     }
 
     /// The message is no more, or has been moved to another spot; that is visible.
     pub(crate) fn settle(mut self, moved_to: Option<Spot>) {
-        lock(&self.line.picks).leased.remove(&self.spot);
         self.over = true;
-        if let Some(spot) = moved_to {
-            self.line.put(spot);
-        }
+        self.line.release(self.spot, moved_to);
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         if !self.over {
-            lock(&self.line.picks).leased.remove(&self.spot);
-            self.line.put(self.spot);
+            self.line.release(self.spot, Some(self.spot));
         }
     }
 }

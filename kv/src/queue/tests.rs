@@ -64,6 +64,68 @@ fn taking_messages_at_the_front_of_a_long_queue_does_not_read_it_again() {
     assert!(queue.line.floor() > last, "and a retry comes later");
 }
 
+#[test]
+fn whoever_takes_a_handle_for_each_message_does_not_read_again_what_was_before_it() {
+    let kv = Kv::in_memory().unwrap();
+    let send = || {
+        for number in 0..100 {
+            kv.enqueue(number).unwrap();
+        }
+    };
+    send();
+    for number in 0..200 {
+        let message = kv.queue("").try_receive().unwrap().unwrap();
+        assert_eq!(message.payload(), &Value::from(number % 100));
+        let spot = message.spot();
+        message.finish().unwrap();
+        let queue = kv.queue("");
+        assert!(queue.line.floor() > spot);
+        let (_, first) = queue.line.look(kv.engine()).unwrap();
+        assert!(first > spot.message_key(&queue.line.messages), "nor does anybody who only looks");
+        drop(queue);
+        if number == 99 {
+            assert!(kv.queue("").is_empty().unwrap());
+            // Nobody has a handle.
+            send();
+        }
+        let left = if number < 99 { 99 - number } else { 199 - number };
+        assert_eq!(kv.queue("").len().unwrap(), left);
+    }
+    assert!(kv.queue("").try_receive().unwrap().is_none());
+}
+
+#[test]
+fn a_message_is_seen_by_those_who_look_wherever_it_is() {
+    let (kv, _clock) = still();
+    let queue = kv.queue("");
+    let number_seen = || (queue.peek(9).unwrap().len() as u64, queue.len().unwrap());
+    for number in 0..3 {
+        kv.enqueue(Enqueue::new(number).backoff([Duration::ZERO; 2])).unwrap();
+        assert_eq!(number_seen(), (number + 1, number + 1), "nobody has looked for it");
+    }
+    let [first, second] = [(); 2].map(|()| queue.try_receive().unwrap().unwrap());
+    assert_eq!(number_seen(), (3, 3), "on lease");
+    second.finish().unwrap();
+    first.fail().unwrap();
+    assert_eq!(number_seen(), (2, 2), "moved");
+    let first = queue.try_receive().unwrap().unwrap();
+    drop(first.fail_async());
+    kv.set(key!["a"], 1).unwrap();
+    assert_eq!(number_seen(), (2, 2), "given back");
+    assert!(!queue.is_empty().unwrap());
+}
+
+#[test]
+fn only_so_many_queues_without_handles_are_remembered() {
+    let kv = Kv::in_memory().unwrap();
+    for number in 0..1_010 {
+        assert!(kv.queue(number.to_string()).try_receive().unwrap().is_none());
+    }
+    assert_eq!(kv.lines().kept(), 1_000);
+    kv.enqueue(Enqueue::new(1).queue("7")).unwrap();
+    assert!(kv.queue("7").try_receive().unwrap().is_some());
+}
+
 /// A store without threads, whose commits are driven by those that block.
 fn still() -> (Kv, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(1_000_000));
