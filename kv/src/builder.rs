@@ -54,6 +54,17 @@ impl Builder {
     }
 
     /// The durability of commits that name none. The default is [`Durability::Sync`].
+    ///
+    /// ```
+    /// use icecore::{Durability, Kv, key};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("store");
+    /// let kv = Kv::builder(path).durability(Durability::Buffered).open()?;
+    /// kv.set(key!["visits"], 1)?; // Survives the end of the process, but perhaps no power cut.
+    /// kv.close()?; // Now it survives both.
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn durability(mut self, durability: Durability) -> Builder {
         self.options.durability = durability;
         self
@@ -61,12 +72,45 @@ impl Builder {
 
     /// Whether to open for reading only: then nothing in the directory changes, and several
     /// readers may have it open, but no writer. The default is `false`.
+    ///
+    /// Values that expire are absent from every read as always. But their end is a commit, which a
+    /// reader cannot make: [watches](crate::Kv::watch) and [feeds](crate::Kv::changes) do not tell
+    /// of it.
+    ///
+    /// ```
+    /// use icecore::{ErrorKind, Kv, key};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("store");
+    /// let kv = Kv::open(&path)?;
+    /// kv.set(key!["a"], 1)?;
+    /// kv.close()?;
+    /// let readers = [0, 1].map(|_| Kv::builder(&path).read_only(true).open());
+    /// for reader in readers {
+    ///     let reader = reader?;
+    ///     assert_eq!(reader.get(key!["a"])?.u64()?, 1);
+    ///     assert_eq!(reader.set(key!["a"], 2).unwrap_err().kind(), ErrorKind::ReadOnly);
+    /// }
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn read_only(mut self, read_only: bool) -> Builder {
         self.options.access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
         self
     }
 
     /// Whether to create the store if there is none. The default is `true`.
+    ///
+    /// ```
+    /// use icecore::{ErrorKind, Kv};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("store");
+    /// let error = Kv::builder(&path).create(false).open().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// Kv::builder(&path).open()?.close()?;
+    /// assert!(Kv::builder(&path).create(false).open().is_ok());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn create(mut self, create: bool) -> Builder {
         self.options.create = if create { Create::IfMissing } else { Create::Never };
         self
@@ -74,18 +118,46 @@ impl Builder {
 
     /// How many bytes of recent commits are collected in memory before they are written into a
     /// table. The default is 32 MiB; up to four times as much is in use under load.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::builder_in_memory().memtable_bytes(4 << 20).open()?;
+    /// kv.set(key!["a"], 1)?;
+    /// assert!(kv.stats()?.memtable_bytes < 4 << 20);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn memtable_bytes(mut self, bytes: usize) -> Builder {
         self.options.memtable_bytes = bytes;
         self
     }
 
     /// How many bytes of memory hold decompressed blocks of tables. The default is 32 MiB.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::builder_in_memory().cache_bytes(0).open()?; // Every read decompresses.
+    /// kv.set(key!["a"], 1)?;
+    /// kv.flush()?;
+    /// assert_eq!(kv.get(key!["a"])?.u64()?, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn cache_bytes(mut self, bytes: usize) -> Builder {
         self.options.cache_bytes = bytes;
         self
     }
 
     /// How much one call may carry. The default is what Deno KV's manual promises.
+    ///
+    /// ```
+    /// use icecore::{Kv, Limits, key};
+    ///
+    /// let kv = Kv::builder_in_memory().limits(Limits::none()).open()?;
+    /// kv.set(key!["photo"], vec![0; 5_000_000])?;
+    /// assert_eq!(kv.get(key!["photo"])?.bytes()?.len(), 5_000_000);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.limits = limits;
         self
@@ -96,12 +168,35 @@ impl Builder {
     /// must grow is refused with [`OutOfSpace`](crate::ErrorKind::OutOfSpace) when less would be
     /// left. The default is 256 MiB; on a small disk choose at least what is in memory under load,
     /// which is four times [`memtable_bytes`](Builder::memtable_bytes).
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("store");
+    /// let small = Kv::builder(path).memtable_bytes(1 << 20).reserve_bytes(4 << 20).open()?;
+    /// small.set(key!["a"], 1)?;
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn reserve_bytes(mut self, bytes: u64) -> Builder {
         self.options.reserve_bytes = bytes;
         self
     }
 
     /// Opens the store.
+    ///
+    /// ```
+    /// use icecore::{ErrorKind, Kv};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("store");
+    /// let kv = Kv::builder(&path).open()?;
+    /// let error = Kv::builder(&path).open().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Locked);
+    /// kv.close()?;
+    /// assert!(Kv::builder(&path).open().is_ok());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Locked`](crate::ErrorKind::Locked) when somebody else has it open,

@@ -9,6 +9,7 @@ use std::fmt;
 
 use icecore_engine as engine;
 use icecore_model::Malformed;
+use icecore_model::stamp::ParseStampError;
 
 use crate::key::Key;
 use crate::limits::Limit;
@@ -200,6 +201,12 @@ fn engine_kind(error: &engine::Error) -> ErrorKind {
 impl From<engine::Error> for Error {
     fn from(error: engine::Error) -> Error {
         Error::of(Cause::Engine(without_tags(error)))
+    }
+}
+
+impl From<ParseStampError> for Error {
+    fn from(error: ParseStampError) -> Error {
+        Error::invalid(error.to_string(), "")
     }
 }
 

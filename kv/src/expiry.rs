@@ -10,11 +10,14 @@ use crate::error::Error;
 /// 262142.
 const LAST_MS: u64 = 8_210_266_876_799_999;
 
+const NANOS_PER_MS: u128 = 1_000_000;
+
 /// When a value ceases to be. From that moment on its key is absent from reads, lists, checks and
-/// sums alike.
+/// sums alike. Moments are whole milliseconds; what lies in between is rounded up, so that nothing
+/// is absent before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
-    /// So long after the commit, by the store's clock; counted in whole milliseconds.
+    /// So long after the commit, by the store's clock.
     In(Duration),
     /// At this moment. One that has passed makes the key absent at once.
     At(SystemTime),
@@ -24,8 +27,8 @@ impl Expiry {
     /// The moment, for a commit at `now_ms`.
     pub(crate) fn moment(self, now_ms: u64) -> Result<Timestamp, Error> {
         let asked = match self {
-            Expiry::In(wait) => u128::from(now_ms) + wait.as_millis(),
-            Expiry::At(moment) => moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis(),
+            Expiry::In(_) => u128::from(now_ms) + self.asked_ms(),
+            Expiry::At(_) => self.asked_ms(),
         };
         let refused = || {
             let text = format!("Invalid mutation: expireIn is too large: {}", self.asked_ms());
@@ -36,11 +39,13 @@ impl Expiry {
         Ok(Timestamp::from_ms(ms.max(1)).expect("it is at least 1"))
     }
 
+    /// From the commit or from 1970 on.
     fn asked_ms(self) -> u128 {
-        match self {
-            Expiry::In(wait) => wait.as_millis(),
-            Expiry::At(moment) => moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis(),
-        }
+        let asked = match self {
+            Expiry::In(wait) => wait,
+            Expiry::At(moment) => moment.duration_since(UNIX_EPOCH).unwrap_or_default(),
+        };
+        asked.as_nanos().div_ceil(NANOS_PER_MS)
     }
 }
 
@@ -73,6 +78,13 @@ mod tests {
         assert_eq!(moment(Duration::ZERO.into()).unwrap(), 1_000);
         assert_eq!(moment((UNIX_EPOCH + Duration::from_millis(7)).into()).unwrap(), 7);
         assert_eq!(moment((UNIX_EPOCH - Duration::from_millis(7)).into()).unwrap(), 1);
+        assert_eq!(
+            moment(Duration::from_micros(900).into()).unwrap(),
+            1_001,
+            "not before its time"
+        );
+        assert_eq!(moment(Duration::from_nanos(1_000_001).into()).unwrap(), 1_002);
+        assert_eq!(moment((UNIX_EPOCH + Duration::from_nanos(7_000_001)).into()).unwrap(), 8);
         let error = moment(Duration::from_millis(9_007_199_254_740_991).into()).unwrap_err();
         assert_eq!(error.text(), "Invalid mutation: expireIn is too large: 9007199254740991");
         assert!(moment(Duration::MAX.into()).is_err());

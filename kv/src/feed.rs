@@ -97,6 +97,10 @@ impl Kv {
     ///
     /// It waits for the commits at hand to become visible.
     ///
+    /// A store that is open for [reading only](crate::Builder::read_only) has no commits, and
+    /// nobody who ends what has expired: there a feed tells what is there, or what has changed
+    /// since the stamp, and then nothing more, not even of a value that expires meanwhile.
+    ///
     /// ```
     /// use icecore::{Event, Kv, key, prefix};
     ///

@@ -304,6 +304,7 @@ into_part_in_place! {
     &str: it => it, String(it.to_owned()), encode_string;
     String: it => it, String(it), encode_string;
     &String: it => it, String(it.clone()), encode_string;
+    Box<str>: it => it, String(it.into_string()), encode_string;
     Cow<'_, str>: it => it, String(it.into_owned()), encode_string;
     &[u8]: it => it, Bytes(it.to_vec()), encode_bytes;
     Vec<u8>: it => it, Bytes(it), encode_bytes;
@@ -320,6 +321,47 @@ impl<const N: usize> IntoPart for &[u8; N] {
     fn encode_into(self, encoded: &mut Vec<u8>) {
         encode_bytes(self, encoded);
     }
+}
+
+impl<const N: usize> IntoPart for [u8; N] {
+    fn into_part(self) -> Part {
+        Part::Bytes(self.to_vec())
+    }
+
+    fn encode_into(self, encoded: &mut Vec<u8>) {
+        encode_bytes(&self, encoded);
+    }
+}
+
+/// The string of this one character.
+impl IntoPart for char {
+    fn into_part(self) -> Part {
+        Part::String(self.to_string())
+    }
+
+    fn encode_into(self, encoded: &mut Vec<u8>) {
+        encode_string(self.encode_utf8(&mut [0; 4]), encoded);
+    }
+}
+
+/// References, as iterators give them, to what is copied for nothing.
+macro_rules! into_part_by_copy {
+    ($($kind:ty)*) => {$(
+        impl IntoPart for &$kind {
+            fn into_part(self) -> Part {
+                (*self).into_part()
+            }
+
+            fn encode_into(self, encoded: &mut Vec<u8>) {
+                (*self).encode_into(encoded);
+            }
+        }
+    )*};
+}
+
+into_part_by_copy! {
+    i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize
+    f32 f64 bool char Versionstamp &str
 }
 
 /// The [`Key`] with these parts: text, bytes, integers, floats or booleans. `key![]` is the empty

@@ -95,6 +95,7 @@ pub use icecore_engine::{Durability, Environment, LevelStats, LogStats, Stats};
 pub use icecore_model::Versionstamp;
 pub use icecore_model::int::Int;
 pub use icecore_model::key::Part;
+pub use icecore_model::stamp::ParseStampError;
 pub use key::{IntoPart, Key};
 pub use keys::Keys;
 pub use kv::Kv;

@@ -184,7 +184,8 @@ macro_rules! setters {
 
 impl Limits {
     /// What Deno's runtime enforces, where it differs from the manual: 80 KiB of keys, counting
-    /// those of mutations with a value only; and in the 800 KiB such keys count twice.
+    /// those of mutations with a value only; and in the 800 KiB such keys count twice. Messages may
+    /// have any number of keys for when they cannot be delivered, and these count nowhere.
     pub fn deno() -> Limits {
         Limits {
             commit_key_bytes: 80 << 10,

@@ -52,7 +52,8 @@ pub enum Mutation {
         key: Key,
         /// What is added: a [`Value::U64`], or a number or bigint of JavaScript.
         operand: Value,
-        /// In which the result has to lie; for numbers of JavaScript.
+        /// In which the result has to lie; for numbers of JavaScript. With an operand that is a
+        /// [`Value::U64`] it is ignored, as in Deno.
         range: SumRange,
     },
     /// Gives the key the smaller of its number and the operand, both [`Value::U64`]. The key no

@@ -272,6 +272,25 @@ from_ranges! {
     RangeFull: _range => Bound::Unbounded, Bound::Unbounded;
 }
 
+/// Selectors from ranges of borrowed keys.
+macro_rules! from_borrowed_ranges {
+    ($($kind:ty: $range:ident => $owned:expr;)*) => {$(
+        impl From<$kind> for Selector {
+            fn from($range: $kind) -> Selector {
+                Selector::from($owned)
+            }
+        }
+    )*};
+}
+
+from_borrowed_ranges! {
+    Range<&Key>: range => range.start.clone()..range.end.clone();
+    RangeFrom<&Key>: range => range.start.clone()..;
+    RangeTo<&Key>: range => ..range.end.clone();
+    RangeInclusive<&Key>: range => (*range.start()).clone()..=(*range.end()).clone();
+    RangeToInclusive<&Key>: range => ..=range.end.clone();
+}
+
 impl From<RangeInclusive<Key>> for Selector {
     fn from(range: RangeInclusive<Key>) -> Selector {
         let (start, end) = range.into_inner();

@@ -11,7 +11,7 @@ use icecore_v8::Number;
 use crate::value::{BadValue, Value};
 
 /// The range in which the sum of JavaScript numbers has to lie. Its bounds are numbers of the same
-/// kind as the operand.
+/// kind as the operand. It has no effect on an operand that is a [`Value::U64`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SumRange {
     /// The smallest result: a [`Value::V8`].

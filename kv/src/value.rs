@@ -9,6 +9,7 @@
 //! A stored value is valid if and only if its tag is one of these and a number has eight bytes.
 //! The tags are those of the KV Connect protocol. Values of JavaScript are carried untouched.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 
 use bytes::Bytes;
@@ -178,6 +179,12 @@ impl From<u64> for Value {
     }
 }
 
+impl From<&Value> for Value {
+    fn from(value: &Value) -> Value {
+        value.clone()
+    }
+}
+
 impl From<Bytes> for Value {
     fn from(bytes: Bytes) -> Value {
         Value::Bytes(bytes)
@@ -187,6 +194,18 @@ impl From<Bytes> for Value {
 impl From<Vec<u8>> for Value {
     fn from(bytes: Vec<u8>) -> Value {
         Value::Bytes(bytes.into())
+    }
+}
+
+impl From<&Bytes> for Value {
+    fn from(bytes: &Bytes) -> Value {
+        Value::Bytes(bytes.clone())
+    }
+}
+
+impl From<&Vec<u8>> for Value {
+    fn from(bytes: &Vec<u8>) -> Value {
+        Value::from(&bytes[..])
     }
 }
 
@@ -202,6 +221,12 @@ impl<const N: usize> From<&[u8; N]> for Value {
     }
 }
 
+impl<const N: usize> From<[u8; N]> for Value {
+    fn from(bytes: [u8; N]) -> Value {
+        Value::from(&bytes[..])
+    }
+}
+
 impl From<&str> for Value {
     fn from(text: &str) -> Value {
         Value::from(text.as_bytes())
@@ -211,6 +236,18 @@ impl From<&str> for Value {
 impl From<String> for Value {
     fn from(text: String) -> Value {
         Value::from(text.into_bytes())
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Value {
+        Value::from(text.as_bytes())
+    }
+}
+
+impl From<Cow<'_, str>> for Value {
+    fn from(text: Cow<'_, str>) -> Value {
+        Value::from(text.into_owned())
     }
 }
 
@@ -231,6 +268,26 @@ mod tests {
             assert_eq!(&*value.stored(), stored);
             assert_eq!(Value::decode(&Bytes::from_static(stored)), Ok(value));
         }
+    }
+
+    #[test]
+    fn whatever_holds_text_or_bytes_is_a_value_owned_or_borrowed() {
+        let (text, bytes) = (String::from("hi"), b"hi".to_vec());
+        let value = Value::from("hi");
+        let shared = Bytes::from_static(b"hi");
+        let made = [
+            Value::from(&text),
+            Value::from(Cow::Borrowed("hi")),
+            Value::from(&bytes),
+            Value::from(&shared),
+            Value::from(*b"hi"),
+            Value::from(b"hi"),
+            Value::from(&value),
+            Value::from(shared),
+            Value::from(bytes),
+            Value::from(text),
+        ];
+        assert!(made.iter().all(|made| *made == value), "{made:?}");
     }
 
     #[test]

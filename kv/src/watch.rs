@@ -32,6 +32,10 @@ impl Kv {
     /// A change is a commit that sets or deletes a watched key, or its expiry. It waits for the
     /// commits at hand to become visible.
     ///
+    /// A store that is open for [reading only](crate::Builder::read_only) has no commits, and
+    /// nobody who ends what has expired: there only the first frame ever comes. Reads hide expired
+    /// values there as well.
+    ///
     /// ```
     /// use icecore::{Kv, key};
     ///

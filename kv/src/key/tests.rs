@@ -69,6 +69,16 @@ fn whatever_may_be_a_part_is_encoded_as_its_part() {
     check(Bytes::from(bytes.clone()), r#"[u8"00ff"]"#);
     check(bytes, r#"[u8"00ff"]"#);
     check(b"\x00\xff", r#"[u8"00ff"]"#);
+    check(*b"\x00\xff", r#"[u8"00ff"]"#);
+    check(&"a", r#"["a"]"#);
+    check(Box::<str>::from("a"), r#"["a"]"#);
+    check('é', r#"["é"]"#);
+    check(&'a', r#"["a"]"#);
+    check(&7u64, "[7n]");
+    check(&-7, "[-7n]");
+    check(&0.5, "[0.5]");
+    check(&true, "[true]");
+    check(&Versionstamp::new(0xab), r#"["00000000000000ab0000"]"#);
     check(7u8, "[7n]");
     check(0, "[0n]");
     check(-256i16, "[-256n]");

@@ -113,3 +113,13 @@ fn whether_a_bound_is_below_the_prefix_is_a_matter_of_bytes() {
     let bounds = selector.resolved().unwrap();
     assert!(bounds.start >= bounds.end, "it selects nothing");
 }
+
+#[test]
+fn ranges_of_borrowed_keys_select_what_ranges_of_keys_do() {
+    let (a, b) = (&key!["a"], &key!["b"]);
+    assert_eq!(Selector::from(a..b), Selector::from(key!["a"]..key!["b"]));
+    assert_eq!(Selector::from(a..=b), Selector::from(key!["a"]..=key!["b"]));
+    assert_eq!(Selector::from(a..), Selector::from(key!["a"]..));
+    assert_eq!(Selector::from(..b), Selector::from(..key!["b"]));
+    assert_eq!(Selector::from(..=b), Selector::from(..=key!["b"]));
+}

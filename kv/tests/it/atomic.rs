@@ -64,6 +64,23 @@ fn a_failed_operation_names_every_check_that_failed_and_takes_no_versionstamp() 
 }
 
 #[test]
+fn a_check_takes_a_versionstamp_in_capitals_and_fails_for_one_that_no_commit_has() {
+    let kv = kv();
+    let text = loop {
+        let text = kv.set(key!["a"], 1).unwrap().to_string();
+        if text.contains(|digit: char| digit.is_ascii_lowercase()) {
+            break text;
+        }
+    };
+    let check = |expected| kv.atomic().check_versionstamp(key!["a"], Some(expected)).commit();
+    assert!(check(text.to_uppercase().parse().unwrap()).unwrap().versionstamp().is_some());
+    let failed = Commit::CheckFailed { indexes: vec![0] };
+    assert_eq!(check(Versionstamp::MAX).unwrap(), failed);
+    let malformed = "0000000000000001FFFF".parse::<Versionstamp>().unwrap_err();
+    assert_eq!(icecore::Error::from(malformed).kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
 fn an_operation_without_mutations_and_a_delete_of_nothing_take_a_versionstamp() {
     let kv = kv();
     let first = stamp(kv.atomic().commit().unwrap());
@@ -169,8 +186,24 @@ fn a_stored_u64_takes_a_bigint_that_is_one_and_no_other_number() {
     assert_eq!(add(Value::bigint(1u128 << 64), SumRange::default()), bigint);
     let clamp = SumRange { clamp: true, ..SumRange::default() };
     assert_eq!(add(Value::bigint(1), clamp), bigint);
+    let bound = Some(Value::bigint(7));
+    let least = SumRange { min: bound.clone(), ..SumRange::default() };
+    assert_eq!(add(Value::bigint(1), least), bigint, "even where the result is within");
+    let most = SumRange { max: bound, ..SumRange::default() };
+    assert_eq!(add(Value::bigint(1), most), bigint);
     let number = Err("Cannot sum KvU64 with Number".to_owned());
     assert_eq!(add(Value::number(1.0), SumRange::default()), number);
+}
+
+#[test]
+fn an_operand_that_is_a_u64_knows_no_range() {
+    let kv = kv();
+    let bound = Some(Value::number(1.0));
+    let range = SumRange { min: bound.clone(), max: bound, clamp: true };
+    for expected in [5, 10] {
+        stamp(kv.atomic().sum_within(key!["n"], 5, range.clone()).commit().unwrap());
+        assert_eq!(kv.get(key!["n"]).unwrap().u64().unwrap(), expected);
+    }
 }
 
 #[test]
@@ -326,6 +359,74 @@ fn a_clock_that_steps_back_resurrects_nothing_that_was_seen_to_be_gone() {
 }
 
 #[test]
+fn equal_expiries_of_one_operation_are_over_together() {
+    let machine = Machine::at(1_000);
+    let kv = machine.open();
+    let (wait, end) = (Duration::from_millis(100), UNIX_EPOCH + Duration::from_millis(1_100));
+    let operation = kv
+        .atomic()
+        .set_expiring(key!["a"], 1, wait)
+        .set_expiring(key!["b"], 2, end)
+        .set(key!["c"], 3)
+        .touch(key!["c"], Some(Expiry::In(wait)));
+    stamp(operation.commit().unwrap());
+    let present = || {
+        let entries = kv.get_many([key!["a"], key!["b"], key!["c"]]).unwrap();
+        assert_eq!(kv.count(..).unwrap(), entries.iter().filter(|e| e.is_present()).count() as u64);
+        entries.map(|entry| entry.is_present())
+    };
+    machine.clock.advance_ms(99);
+    assert_eq!(present(), [true; 3]);
+    let before = kv.snapshot().unwrap();
+    machine.clock.advance_ms(1);
+    assert_eq!(present(), [false; 3]);
+    assert_eq!(before.count(..).unwrap(), 3, "a snapshot stays as it is");
+}
+
+#[test]
+fn a_lower_expiry_never_outlives_a_higher_one() {
+    let machine = Machine::at(1_000);
+    let mut kv = machine.open();
+    for n in 0..30u64 {
+        kv.set_expiring(key![n], n, Duration::from_millis(1 + n * 37 % 50)).unwrap();
+    }
+    let mut gone = 0;
+    for step in 0..60u64 {
+        // What was seen to be gone stays gone, also when the clock goes back.
+        match step % 7 {
+            6 => machine.clock.set_wall_ms(1_000 + step - 5),
+            _ => machine.clock.set_wall_ms(1_000 + step),
+        }
+        if step % 20 == 19 {
+            kv.close().unwrap();
+            kv = machine.open();
+        }
+        let left: Vec<u64> = kv.list(..).map(|entry| entry.unwrap().u64().unwrap()).collect();
+        let expiry = |n: &u64| 1 + n * 37 % 50;
+        let first_left = left.iter().map(expiry).min().unwrap_or(u64::MAX);
+        let last_gone = (0..30).filter(|n| !left.contains(n)).map(|n| expiry(&n)).max();
+        assert!(last_gone.unwrap_or(0) < first_left, "step {step}: {left:?}");
+        assert!(last_gone.unwrap_or(0) >= gone, "step {step}");
+        gone = last_gone.unwrap_or(0);
+    }
+    assert_eq!(kv.count(..).unwrap(), 0);
+}
+
+#[test]
+fn an_expiry_is_never_before_its_time_not_even_by_less_than_a_millisecond() {
+    let machine = Machine::at(1_000);
+    let kv = machine.open();
+    kv.set_expiring(key!["a"], 1, Duration::from_micros(900)).unwrap();
+    let moment = UNIX_EPOCH + Duration::from_nanos(1_000_000_001);
+    kv.set_expiring(key!["b"], 1, moment).unwrap();
+    assert_eq!(kv.count(..).unwrap(), 2);
+    let expires_at = kv.get(key!["a"]).unwrap().expires_at();
+    assert_eq!(expires_at, Some(UNIX_EPOCH + Duration::from_millis(1_001)));
+    machine.clock.advance_ms(1);
+    assert_eq!(kv.count(..).unwrap(), 0);
+}
+
+#[test]
 fn an_expiry_of_zero_or_of_the_past_is_over_at_once_and_one_beyond_all_times_is_refused() {
     let kv = kv();
     kv.set(key!["a"], 1).unwrap();
@@ -417,6 +518,48 @@ fn the_runtime_s_limits_count_as_deno_does() {
     let deletes = |n: usize| (0..n).fold(kv.atomic(), |a, n| a.delete(key_of(2048, n)));
     stamp(deletes(400).commit().unwrap());
     assert_eq!(refused(deletes(401)), "Total mutation size too large (max 819200 bytes)");
+}
+
+#[test]
+fn the_runtime_s_limits_count_keys_with_values_twice_and_checks_only_in_the_whole() {
+    let kv = Kv::builder_in_memory().limits(Limits::deno()).open().unwrap();
+    let checks = (0..100).fold(kv.atomic(), |a, n| a.check_absent(key_of(2048, n)));
+    stamp(checks.commit().unwrap());
+
+    // Twelve values of 65,000 bytes, a u64, a check and the rest, each with a key of ten bytes.
+    let operation = |rest: usize| {
+        let values = (0..12).fold(kv.atomic(), |a, n| a.set(key_of(10, n), vec![0; 65_000]));
+        let values = values.sum(key_of(10, 12), 1).set(key_of(10, 13), vec![0; rest]);
+        values.check_absent(key_of(10, 14))
+    };
+    let rest = 819_200 - 12 * (65_000 + 20) - (8 + 20) - 20 - 10;
+    stamp(operation(rest).commit().unwrap());
+    let error = operation(rest + 1).commit().unwrap_err();
+    assert_eq!(error.text(), "Total mutation size too large (max 819200 bytes)");
+    assert!(error.to_string().ends_with(": 819201 bytes"), "{error}");
+}
+
+#[test]
+fn without_limits_keys_and_values_go_to_the_bounds_of_the_formats() {
+    let kv = Kv::builder_in_memory().limits(Limits::none()).open().unwrap();
+    assert_eq!(*kv.limits(), Limits::none());
+    let max_of = |error: icecore::Error| match error.kind() {
+        ErrorKind::LimitExceeded { max, .. } => usize::try_from(max).unwrap(),
+        kind => panic!("{kind:?}"),
+    };
+    let key_max = max_of(kv.set(key_of(20_000, 0), 1).unwrap_err());
+    assert!((16_000..=16 << 10).contains(&key_max), "{key_max}");
+    assert_eq!(max_of(kv.set(key_of(key_max + 1, 0), 1).unwrap_err()), key_max);
+    kv.set_expiring(key_of(key_max, 0), 1, Duration::from_secs(3_600)).unwrap();
+
+    let too_large = vec![0; (64 << 20) + 1];
+    let value_max = max_of(kv.set(key!["v"], too_large.clone()).unwrap_err());
+    assert!((63 << 20..=64 << 20).contains(&value_max), "{value_max}");
+    assert_eq!(max_of(kv.set(key!["v"], &too_large[..=value_max]).unwrap_err()), value_max);
+    kv.set(key!["v"], &too_large[..value_max]).unwrap();
+    kv.flush().unwrap();
+    assert_eq!(kv.get(key_of(key_max, 0)).unwrap().u64().unwrap(), 1);
+    assert_eq!(kv.get(key!["v"]).unwrap().bytes().unwrap().len(), value_max);
 }
 
 #[test]

@@ -189,6 +189,20 @@ fn limits_and_batch_sizes_are_positive_and_batches_have_a_maximum() {
 }
 
 #[test]
+fn of_several_faults_of_a_list_limit_comes_first_then_batch_size_then_selector() {
+    let kv = store(&family());
+    let list = || kv.list(key!["b"]..key!["a"]).cursor("no cursor").batch_size(1001);
+    let text = |list: List| refusal(list).text();
+    let limit = "Limit must be a positive integer: received 0";
+    assert_eq!(text(list().batch_size(0).limit(0)), limit);
+    let batch = "batchSize must be a positive integer: received 0";
+    assert_eq!(text(list().batch_size(0)), batch);
+    assert_eq!(text(list()), "Start key is greater than end key");
+    let other = kv.list(prefix!["a"]).cursor("no cursor").batch_size(1001);
+    assert_eq!(text(other), "invalid cursor");
+}
+
+#[test]
 fn reverse_turns_the_order_and_not_the_bounds() {
     let family = family();
     let kv = store(&family);
