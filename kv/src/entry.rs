@@ -12,6 +12,20 @@ use crate::key::Key;
 use crate::value::Value;
 
 /// The state of one key at one moment. Value and versionstamp are there together or not at all.
+///
+/// ```
+/// use icecore::{Kv, key};
+///
+/// let kv = Kv::in_memory()?;
+/// let absent = kv.get(key!["name"])?;
+/// assert_eq!((&absent.value, absent.versionstamp), (&None, None));
+/// let versionstamp = kv.set(key!["name"], "ada")?;
+/// let present = kv.get(key!["name"])?;
+/// assert_eq!(present.key, key!["name"]);
+/// assert_eq!(present.value, Some("ada".into()));
+/// assert_eq!(present.versionstamp, Some(versionstamp));
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
@@ -51,6 +65,16 @@ impl Entry {
     }
 
     /// Whether the key has a value.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// assert!(!kv.get(key!["motto"])?.is_present());
+    /// kv.set(key!["motto"], "")?;
+    /// assert!(kv.get(key!["motto"])?.is_present(), "an empty value is a value");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn is_present(&self) -> bool {
         self.value.is_some()
     }
@@ -72,6 +96,17 @@ impl Entry {
 
     /// The number that the key holds.
     ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["visits"], 3)?;
+    /// assert_eq!(kv.get(key!["visits"])?.u64()?, 3);
+    /// let error = kv.get(key!["visitors"])?.u64().unwrap_err();
+    /// assert_eq!(error.to_string(), r#"["visitors"] holds nothing, not a u64"#);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it holds something else, or nothing.
     pub fn u64(&self) -> Result<u64, Error> {
@@ -83,6 +118,16 @@ impl Entry {
 
     /// The number that the key holds, or `default` if the key is absent.
     ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// assert_eq!(kv.get(key!["visits"])?.u64_or(0)?, 0);
+    /// kv.set(key!["visits"], "many")?;
+    /// assert!(kv.get(key!["visits"])?.u64_or(0).is_err());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it holds something else.
     pub fn u64_or(&self, default: u64) -> Result<u64, Error> {
@@ -90,6 +135,15 @@ impl Entry {
     }
 
     /// The bytes that the key holds. They may keep a file of the store alive: copy them to let go.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["magic"], b"\x89PNG")?;
+    /// assert_eq!(kv.get(key!["magic"])?.bytes()?.to_vec(), b"\x89PNG");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it holds something else, or nothing.
@@ -102,6 +156,17 @@ impl Entry {
 
     /// The text that the key holds: bytes that are UTF-8.
     ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["name"], "ada")?;
+    /// assert_eq!(kv.get(key!["name"])?.str()?, "ada");
+    /// kv.set(key!["name"], b"\xff")?;
+    /// assert!(kv.get(key!["name"])?.str().is_err(), "this is not UTF-8");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it holds something else, or nothing.
     pub fn str(&self) -> Result<&str, Error> {
@@ -109,6 +174,17 @@ impl Entry {
     }
 
     /// The JavaScript value that the key holds, as V8's serializer wrote it.
+    ///
+    /// ```
+    /// use icecore::{Kv, Value, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["level"], Value::number(2.5))?;
+    /// let entry = kv.get(key!["level"])?;
+    /// assert_eq!(entry.v8()?[..2], [0xff, 0x0f], "the serializer's header and version");
+    /// assert!(entry.u64().is_err(), "a number of JavaScript is not a `Value::U64`");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it holds something else, or nothing.
@@ -120,6 +196,15 @@ impl Entry {
     }
 
     /// The number of JavaScript that the key holds.
+    ///
+    /// ```
+    /// use icecore::{Kv, Value, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["level"], Value::number(2.5))?;
+    /// assert_eq!(kv.get(key!["level"])?.number()?, 2.5);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it holds something else, or nothing.

@@ -15,6 +15,16 @@ use crate::selector::Selector;
 use crate::walk::Walk;
 
 /// How fresh a read has to be. Deno KV offers the choice; here all reads are strong.
+///
+/// ```
+/// use icecore::{Consistency, Kv, key};
+///
+/// let kv = Kv::in_memory()?;
+/// kv.set(key!["a"], 1)?;
+/// let asked: Consistency = "eventual".parse()?;
+/// assert_eq!(kv.list(..).consistency(asked).count(), 1);
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Consistency {
     /// Everything that was committed before the read is seen.
@@ -54,6 +64,20 @@ impl fmt::Display for Consistency {
 /// Settings come first: they have no effect once an entry was taken. What is wrong with them is
 /// told by the first entry. A list can be read from both ends, also in turn. After an error it
 /// ends.
+///
+/// ```
+/// use icecore::{Kv, key, prefix};
+///
+/// let kv = Kv::in_memory()?;
+/// for name in ["ada", "bob", "eve"] {
+///     kv.set(key!["users", name], name.len() as u64)?;
+/// }
+/// let mut list = kv.list(prefix!["users"]);
+/// assert_eq!(list.next().unwrap()?.key, key!["users", "ada"]);
+/// assert_eq!(list.next_back().unwrap()?.key, key!["users", "eve"]);
+/// assert_eq!(list.count(), 1);
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a list reads nothing until its entries are taken"]
 pub struct List {
@@ -70,12 +94,36 @@ impl List {
     }
 
     /// The same entries in the opposite order.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for day in 1..=9 {
+    ///     kv.set(key!["visits", day], day * 100)?;
+    /// }
+    /// let last = kv.list(prefix!["visits"]).reverse().next().unwrap()?;
+    /// assert_eq!(last.key, key!["visits", 9]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn reverse(mut self) -> List {
         self.walk.set(|settings| settings.reversed = !settings.reversed);
         self
     }
 
     /// Ends after `entries` entries, at least one, from whichever end they were taken.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for day in 1..=9 {
+    ///     kv.set(key!["visits", day], day * 100)?;
+    /// }
+    /// assert_eq!(kv.list(prefix!["visits"]).limit(2).count(), 2);
+    /// assert!(kv.list(prefix!["visits"]).limit(0).next().unwrap().is_err());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn limit(mut self, entries: usize) -> List {
         self.walk.set(|settings| settings.limit = Some(entries));
         self
@@ -84,6 +132,17 @@ impl List {
     /// How many entries Deno would fetch at once: at least one, and at most what
     /// [`Limits::list_batch_entries`] allows. This list has no batches: it is of one moment, and
     /// reads entry by entry.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.atomic().set(key!["a"], 1).set(key!["b"], 2).commit()?;
+    /// assert_eq!(kv.list(..).batch_size(1).count(), 2);
+    /// let error = kv.list(..).batch_size(5000).next().unwrap().unwrap_err();
+    /// assert_eq!(error.text(), "Too many entries (max 1000)");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn batch_size(mut self, entries: usize) -> List {
         self.walk.set(|settings| settings.batch_size = Some(entries));
         self
@@ -113,6 +172,15 @@ impl List {
     }
 
     /// Accepted for the sake of Deno's programs: all reads are strong.
+    ///
+    /// ```
+    /// use icecore::{Consistency, Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["a"], 1)?;
+    /// assert_eq!(kv.list(..).consistency(Consistency::Eventual).count(), 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn consistency(self, _consistency: Consistency) -> List {
         self
     }
@@ -120,6 +188,20 @@ impl List {
     /// The cursor that goes on behind the entry that `next` gave last: Deno's, so that either
     /// understands the other's. It is empty once `next` has given `None` because there was nothing
     /// more; after a [limit](List::limit) it is not. What `next_back` gives does not move it.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["names", "ada"], 1)?;
+    /// let mut list = kv.list(prefix!["names"]);
+    /// assert!(list.cursor_after().is_err(), "there is no entry to go on behind");
+    /// list.next().unwrap()?;
+    /// assert_eq!(list.cursor_after()?, "AmFkYQA=");
+    /// assert!(list.next().is_none());
+    /// assert_eq!(list.cursor_after()?, "");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) before the first entry, unless the
