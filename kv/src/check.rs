@@ -19,6 +19,19 @@ use crate::selector::Selector;
 const PROBLEMS_MAX: usize = 100;
 
 /// What a check has found.
+///
+/// ```
+/// use icecore::{Kv, key};
+///
+/// let kv = Kv::in_memory()?;
+/// kv.set(key!["a"], 1)?;
+/// kv.flush()?;
+/// kv.set(key!["b"], 2)?;
+/// let report = kv.check()?;
+/// assert_eq!((report.keys, report.tables), (2, 1));
+/// assert!(report.to_string().ends_with("no problem found"));
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CheckReport {
@@ -40,6 +53,13 @@ pub struct CheckReport {
 
 impl CheckReport {
     /// Whether nothing is wrong.
+    ///
+    /// ```
+    /// let report = icecore::Kv::in_memory()?.check()?;
+    /// assert!(report.is_clean());
+    /// assert!(report.problems.is_empty());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }

@@ -19,6 +19,18 @@ use crate::selector::Selector;
 /// The distinct next parts of the keys below a prefix, in order and all of one moment; made by
 /// [`Kv::children`](crate::Kv::children) and [`Snapshot::children`](crate::Snapshot::children).
 /// After an error it ends.
+///
+/// ```
+/// use icecore::{Kv, Part, key};
+///
+/// let kv = Kv::in_memory()?;
+/// for path in [key!["src", "lib.rs"], key!["src", "queue", "a"], key!["src", "queue", "b"]] {
+///     kv.set(path, "")?;
+/// }
+/// let names: Vec<Part> = kv.children(key!["src"]).collect::<Result<_, _>>()?;
+/// assert_eq!(names, [Part::String("lib.rs".into()), Part::String("queue".into())]);
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is read until parts are taken"]
 pub struct Children {

@@ -16,6 +16,16 @@ use crate::limits::Limit;
 use crate::value::{BadValue, TAG_BYTES};
 
 /// An error of the store. Its text says what, where and how much; [`Error::kind`] says what to do.
+///
+/// ```
+/// use icecore::{Kv, key};
+///
+/// let kv = Kv::in_memory()?;
+/// let error = kv.get(key!["name"])?.str().unwrap_err();
+/// assert_eq!(error.to_string(), r#"["name"] holds nothing, not bytes"#);
+/// assert_eq!(format!("{error:?}"), format!("TypeMismatch: {error}"));
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Error {
     cause: Box<Cause>,
@@ -50,6 +60,19 @@ enum Cause {
 }
 
 /// What an error asks of the caller.
+///
+/// ```
+/// use icecore::{ErrorKind, Kv, Limit, key};
+///
+/// let kv = Kv::in_memory()?;
+/// match kv.set(key!["k"], vec![0; 65_537]).unwrap_err().kind() {
+///     ErrorKind::LimitExceeded { limit: Limit::ValueBytes, max, got } => {
+///         assert_eq!((max, got), (65_536, 65_537));
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -133,6 +156,15 @@ impl Error {
     }
 
     /// What the error asks of the caller.
+    ///
+    /// ```
+    /// use icecore::{ErrorKind, Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let error = kv.set(key![], "nothing can be stored here").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         match &*self.cause {
             Cause::Engine(error) => engine_kind(error),
@@ -167,6 +199,19 @@ impl Error {
     }
 
     /// Whether the same call may succeed later without anything being repaired by hand.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("store");
+    /// let owner = Kv::open(&path)?;
+    /// let locked = Kv::open(&path).unwrap_err();
+    /// assert!(locked.is_retryable(), "the owner may close it");
+    /// owner.close()?;
+    /// assert!(!owner.set(key!["a"], 1).unwrap_err().is_retryable());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind(), ErrorKind::OutOfSpace | ErrorKind::Locked)
     }

@@ -159,6 +159,18 @@ impl Kv {
 /// It ends, with `None` and without an error, when the store is [closed](Kv::close), and when its
 /// [`canceller`](Feed::canceller) says so. It ends after an error as well. Until then it keeps the
 /// store open, as a clone of the handle does.
+///
+/// ```
+/// use icecore::{Event, Kv, key, prefix};
+///
+/// let kv = Kv::in_memory()?;
+/// kv.set(key!["users", "ada"], 36)?;
+/// let mut feed = kv.watch_prefix(prefix!["users"])?;
+/// assert_eq!(feed.next().unwrap()?, Event::Reset);
+/// assert_eq!(feed.next().unwrap()?, Event::Set(kv.get(key!["users", "ada"])?));
+/// assert!(matches!(feed.next().unwrap()?, Event::UpTo(_)));
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a feed reads nothing until its events are taken"]
 pub struct Feed {
@@ -236,11 +248,39 @@ impl Feed {
     }
 
     /// Whether there will be no more events.
+    ///
+    /// ```
+    /// use icecore::{Kv, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let mut feed = kv.watch_prefix(prefix!["users"])?;
+    /// while feed.try_next()?.is_some() {}
+    /// assert!(!feed.is_ended(), "there is only nothing new");
+    /// kv.close()?;
+    /// assert_eq!(feed.try_next()?, None);
+    /// assert!(feed.is_ended());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn is_ended(&self) -> bool {
         self.subscription.is_ended()
     }
 
     /// What ends the feed from elsewhere, also while a thread waits in it.
+    ///
+    /// ```
+    /// use icecore::{Kv, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let feed = kv.watch_prefix(prefix!["users"])?;
+    /// let canceller = feed.canceller();
+    /// let events = std::thread::scope(|scope| {
+    ///     let events = scope.spawn(move || feed.count());
+    ///     canceller.cancel();
+    ///     events.join().expect("it does not panic")
+    /// });
+    /// assert!(events <= 2, "a reset, and how far it got");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn canceller(&self) -> Canceller {
         self.subscription.canceller()
     }

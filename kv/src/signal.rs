@@ -259,6 +259,18 @@ pub struct Canceller {
 
 impl Canceller {
     /// Ends it: it gives nothing more, and a thread or a task that waits for it goes on.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let mut watch = kv.watch([key!["door"]])?;
+    /// let canceller = watch.canceller();
+    /// canceller.cancel();
+    /// canceller.cancel(); // Once more changes nothing.
+    /// assert!(watch.next().is_none());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn cancel(&self) {
         self.signal.end();
     }

@@ -44,11 +44,32 @@ impl Snapshot {
     }
 
     /// The versionstamp of the newest commit that the snapshot sees; all zeros before the first.
+    ///
+    /// ```
+    /// use icecore::{Kv, Versionstamp, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// assert_eq!(kv.snapshot()?.versionstamp(), Versionstamp::default());
+    /// let versionstamp = kv.set(key!["a"], 1)?;
+    /// assert_eq!(kv.snapshot()?.versionstamp(), versionstamp);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn versionstamp(&self) -> Versionstamp {
         self.picture.at()
     }
 
     /// The state of `key`, as [`Kv::get`](crate::Kv::get).
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["name"], "ada")?;
+    /// let snapshot = kv.snapshot()?;
+    /// kv.delete(key!["name"])?;
+    /// assert_eq!(snapshot.get(key!["name"])?.str()?, "ada");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Kv::get`](crate::Kv::get).
@@ -60,6 +81,18 @@ impl Snapshot {
     }
 
     /// The states of `keys`, as [`Kv::get_many`](crate::Kv::get_many).
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["a"], 1)?;
+    /// let snapshot = kv.snapshot()?;
+    /// kv.set(key!["b"], 2)?;
+    /// let [a, b] = snapshot.get_many([key!["a"], key!["b"]])?;
+    /// assert!(a.is_present() && !b.is_present());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Kv::get_many`](crate::Kv::get_many).
@@ -75,6 +108,17 @@ impl Snapshot {
 
     /// The states of any number of keys, as [`Kv::get_all`](crate::Kv::get_all).
     ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["user", 3], "ada")?;
+    /// let snapshot = kv.snapshot()?;
+    /// let users = snapshot.get_all((0..100).map(|id| ("user", id)))?;
+    /// assert_eq!(users[3].str()?, "ada");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Kv::get`](crate::Kv::get).
     pub fn get_all(&self, keys: impl IntoIterator<Item: Into<Key>>) -> Result<Vec<Entry>, Error> {
@@ -82,21 +126,67 @@ impl Snapshot {
     }
 
     /// The entries that `selector` selects, as [`Kv::list`](crate::Kv::list).
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["users", "ada"], 36)?;
+    /// let snapshot = kv.snapshot()?;
+    /// kv.set(key!["users", "bob"], 7)?;
+    /// assert_eq!(snapshot.list(prefix!["users"]).count(), 1);
+    /// assert_eq!(kv.list(prefix!["users"]).count(), 2);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn list(&self, selector: impl Into<Selector>) -> List {
         List::new(Ok(self.picture.clone()), &self.limits, selector.into())
     }
 
     /// One list for each selector. All lists of a snapshot are of one moment.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["cats", "tom"], 1)?;
+    /// let lists = kv.snapshot()?.list_many([prefix!["cats"], prefix!["dogs"]]);
+    /// let counts: Vec<usize> = lists.into_iter().map(Iterator::count).collect();
+    /// assert_eq!(counts, [1, 0]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn list_many(&self, selectors: impl IntoIterator<Item: Into<Selector>>) -> Vec<List> {
         selectors.into_iter().map(|selector| self.list(selector)).collect()
     }
 
     /// The keys that `selector` selects, as [`Kv::keys`](crate::Kv::keys).
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["users", "ada"], 36)?;
+    /// let snapshot = kv.snapshot()?;
+    /// kv.atomic().delete_prefix(key!["users"]).commit()?;
+    /// let keys: Vec<_> = snapshot.keys(prefix!["users"]).collect::<Result<_, _>>()?;
+    /// assert_eq!(keys, [key!["users", "ada"]]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn keys(&self, selector: impl Into<Selector>) -> Keys {
         Keys::new(Ok(self.picture.clone()), &self.limits, selector.into())
     }
 
     /// How many keys `selector` selects, as [`Kv::count`](crate::Kv::count).
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["users", "ada"], 36)?;
+    /// let snapshot = kv.snapshot()?;
+    /// kv.set(key!["users", "bob"], 7)?;
+    /// assert_eq!(snapshot.count(prefix!["users"])?, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Kv::count`](crate::Kv::count).
@@ -108,6 +198,16 @@ impl Snapshot {
     }
 
     /// The distinct parts that follow `prefix`, as [`Kv::children`](crate::Kv::children).
+    ///
+    /// ```
+    /// use icecore::{Kv, Part, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.atomic().set(key!["a", 1], 1).set(key!["a", 2], 2).set(key!["b"], 3).commit()?;
+    /// let children: Vec<Part> = kv.snapshot()?.children(key![]).collect::<Result<_, _>>()?;
+    /// assert_eq!(children, [Part::String("a".into()), Part::String("b".into())]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn children(&self, prefix: impl Into<Key>) -> Children {
         Children::new(Ok(self.picture.clone()), &self.limits, prefix.into())
     }

@@ -93,6 +93,21 @@ fn only(key: &Key) -> Range<Vec<u8>> {
 /// It ends, with `None` and without an error, when the store is [closed](Kv::close), when its
 /// [`canceller`](Watch::canceller) says so, and at once if it watches no keys. It ends after an
 /// error as well. Until then it keeps the store open, as a clone of the handle does.
+///
+/// ```
+/// use icecore::{Kv, key};
+///
+/// let kv = Kv::in_memory()?;
+/// let mut watch = kv.watch([key!["a"], key!["b"]])?;
+/// watch.next().expect("the store is open")?;
+/// for number in 1..=9 {
+///     kv.atomic().set(key!["a"], number).set(key!["b"], number).commit()?;
+/// }
+/// let frame = watch.next().expect("the store is open")?;
+/// assert_eq!(frame[0].versionstamp, frame[1].versionstamp, "a frame is of one moment");
+/// assert_eq!(frame[0].u64()?, 9);
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a watch reads nothing until its frames are taken"]
 pub struct Watch {
@@ -108,6 +123,17 @@ pub struct Watch {
 impl Watch {
     /// Whether to give frames in which no versionstamp has changed as well: they tell that there
     /// was a commit which touched a watched key. The default is `false`.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let mut watch = kv.watch([key!["door"]])?.raw(true);
+    /// assert!(watch.try_next()?.is_some());
+    /// kv.delete(key!["door"])?; // It was absent before.
+    /// assert!(watch.try_next()?.is_some());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn raw(mut self, raw: bool) -> Watch {
         self.raw = raw;
         self
@@ -168,11 +194,38 @@ impl Watch {
     }
 
     /// Whether there will be no more frames.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let mut watch = kv.watch([key!["door"]])?;
+    /// while watch.try_next()?.is_some() {}
+    /// assert!(!watch.is_ended(), "there is only nothing new");
+    /// watch.canceller().cancel();
+    /// assert!(watch.is_ended());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn is_ended(&self) -> bool {
         self.subscription.is_ended()
     }
 
     /// What ends the watch from elsewhere, also while a thread waits in it.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let watch = kv.watch([key!["door"]])?;
+    /// let canceller = watch.canceller();
+    /// let frames = std::thread::scope(|scope| {
+    ///     let frames = scope.spawn(move || watch.count());
+    ///     canceller.cancel();
+    ///     frames.join().expect("it does not panic")
+    /// });
+    /// assert!(frames <= 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn canceller(&self) -> Canceller {
         self.subscription.canceller()
     }

@@ -11,6 +11,20 @@ use crate::key::{ESCAPE, Key};
 use crate::selector::Selector;
 
 /// What has happened to the keys of a [`Feed`](crate::Feed), to be carried out on a copy of them.
+///
+/// ```
+/// use icecore::{Event, Kv, key, prefix};
+///
+/// let kv = Kv::in_memory()?;
+/// let mut feed = kv.watch_prefix(prefix!["users"])?;
+/// while feed.try_next()?.is_some() {}
+/// kv.set(key!["users", "ada"], 36)?;
+/// let versionstamp = kv.delete(key!["users", "ada"])?;
+/// let told = std::iter::from_fn(|| feed.try_next().transpose()).collect::<Result<Vec<_>, _>>()?;
+/// let deleted = Event::Deleted { key: key!["users", "ada"], versionstamp };
+/// assert_eq!(told, [deleted, Event::UpTo(versionstamp)], "the state in between is left out");
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Forget everything: the full state follows.
@@ -74,16 +88,50 @@ impl KeyRange {
     }
 
     /// Whether `key` is in the range.
+    ///
+    /// ```
+    /// # use icecore::{Event, Kv, key, prefix};
+    /// # let kv = Kv::in_memory()?;
+    /// # let mut feed = kv.watch_prefix(..)?;
+    /// # while feed.try_next()?.is_some() {}
+    /// kv.atomic().delete_range(key!["day", 3]..key!["day", 5]).commit()?;
+    /// let Some(Event::DeletedRange { range, .. }) = feed.try_next()? else { panic!() };
+    /// assert!(range.contains(&key!["day", 3]) && range.contains(&key!["day", 4]));
+    /// assert!(!range.contains(&key!["day", 5]));
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn contains(&self, key: &Key) -> bool {
         self.start.as_slice() <= key.stored() && key.stored() < self.end.as_slice()
     }
 
     /// Where the range begins: no [encoding](Key::encoded) of a key in it is below this.
+    ///
+    /// ```
+    /// # use icecore::{Event, Kv, key, prefix};
+    /// # let kv = Kv::in_memory()?;
+    /// # let mut feed = kv.watch_prefix(..)?;
+    /// # while feed.try_next()?.is_some() {}
+    /// kv.atomic().delete_range(key!["day", 3]..key!["day", 5]).commit()?;
+    /// let Some(Event::DeletedRange { range, .. }) = feed.try_next()? else { panic!() };
+    /// assert_eq!(range.start_encoded(), key!["day", 3].encoded());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn start_encoded(&self) -> &[u8] {
         &self.start[1..]
     }
 
     /// Where the range ends: all [encodings](Key::encoded) of keys in it are below this.
+    ///
+    /// ```
+    /// # use icecore::{Event, Kv, key, prefix};
+    /// # let kv = Kv::in_memory()?;
+    /// # let mut feed = kv.watch_prefix(..)?;
+    /// # while feed.try_next()?.is_some() {}
+    /// kv.atomic().delete_range(key!["day", 3]..key!["day", 5]).commit()?;
+    /// let Some(Event::DeletedRange { range, .. }) = feed.try_next()? else { panic!() };
+    /// assert_eq!(range.end_encoded(), key!["day", 5].encoded());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn end_encoded(&self) -> &[u8] {
         // No key is encoded with this byte in front, and all are below it.
         if self.end[0] == DATA { &self.end[1..] } else { &[ESCAPE] }
