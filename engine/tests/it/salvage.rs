@@ -101,7 +101,6 @@ impl Golden {
         self.machine.names(|_| true)
     }
 
-    /// The newest version of a file that is listed, or used.
     fn find(&self, wanted: impl Fn(Name) -> bool) -> Vec<Name> {
         self.machine.names(wanted)
     }
