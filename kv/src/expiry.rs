@@ -15,6 +15,19 @@ const NANOS_PER_MS: u128 = 1_000_000;
 /// When a value ceases to be. From that moment on its key is absent from reads, lists, checks and
 /// sums alike. Moments are whole milliseconds; what lies in between is rounded up, so that nothing
 /// is absent before its time.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use icecore::{Expiry, Kv, key};
+///
+/// let kv = Kv::in_memory()?;
+/// kv.set_expiring(key!["session"], "ada", Expiry::In(Duration::from_secs(60)))?;
+/// kv.set_expiring(key!["offer"], "half price", Expiry::At(SystemTime::UNIX_EPOCH))?;
+/// assert!(kv.get(key!["session"])?.is_present());
+/// assert!(!kv.get(key!["offer"])?.is_present());
+/// assert_eq!(Expiry::from(Duration::ZERO), Expiry::In(Duration::ZERO));
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// So long after the commit, by the store's clock.

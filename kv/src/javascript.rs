@@ -60,7 +60,17 @@ impl Value {
         Ok(Value::V8(icecore_v8::write(&value).into()))
     }
 
-    /// The value as JSON.
+    /// The value as JSON text, with the properties in the order that JavaScript gives them.
+    ///
+    /// ```
+    /// use icecore::{ErrorKind, Value};
+    ///
+    /// assert_eq!(Value::number(0.5).to_json()?, "0.5");
+    /// assert_eq!(Value::from_json("[1, null]")?.to_json()?, "[1,null]");
+    /// let error = Value::bigint(7).to_json().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TypeMismatch);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) for what JSON cannot say, with the path to
@@ -74,8 +84,7 @@ impl Value {
             return Err(refused(format!("it is {}", self.kind())));
         };
         let value = icecore_v8::read(serialized).map_err(|error| refused(error.to_string()))?;
-        let json = icecore_v8::to_json(&value).map_err(|error| refused(error.to_string()))?;
-        Ok(json.to_string())
+        icecore_v8::to_json(&value).map_err(|error| refused(error.to_string()))
     }
 }
 
@@ -114,6 +123,17 @@ impl Value {
 #[cfg(feature = "serde")]
 impl crate::Entry {
     /// The JavaScript value that the key holds, as a type that serde knows: see [`Value::typed`].
+    ///
+    /// ```
+    /// use icecore::{Kv, Value, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.set(key!["primes"], Value::from_json("[2, 3, 5]")?)?;
+    /// let primes: Vec<u32> = kv.get(key!["primes"])?.typed()?;
+    /// assert_eq!(primes, [2, 3, 5]);
+    /// assert!(kv.get(key!["primes"])?.typed::<String>().is_err());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when the key holds something else, or

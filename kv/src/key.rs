@@ -58,6 +58,21 @@ pub struct Key {
 ///
 /// A [`Versionstamp`] becomes the string of its twenty digits, as at the end of a key that
 /// was set with the versionstamp of its own commit.
+///
+/// ```
+/// use icecore::{IntoPart, Key, Part};
+///
+/// struct UserId(u64);
+///
+/// impl IntoPart for UserId {
+///     fn into_part(self) -> Part {
+///         self.0.into_part()
+///     }
+/// }
+///
+/// assert_eq!(Key::from(("users", UserId(7))), Key::from(("users", 7)));
+/// # Ok::<(), icecore::Error>(())
+/// ```
 pub trait IntoPart: Sized {
     /// The part.
     fn into_part(self) -> Part;
@@ -71,6 +86,13 @@ pub trait IntoPart: Sized {
 
 impl Key {
     /// The empty key.
+    ///
+    /// ```
+    /// use icecore::{Key, key};
+    /// assert_eq!(Key::new(), key![]);
+    /// assert_eq!(Key::new().with("users").with(7), key!["users", 7]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn new() -> Key {
         let mut stored = Vec::with_capacity(STORED_BYTES_EXPECTED);
         stored.push(DATA);
@@ -78,11 +100,26 @@ impl Key {
     }
 
     /// The key with this one part.
+    ///
+    /// ```
+    /// use icecore::{Key, key};
+    /// assert_eq!(Key::of("config"), key!["config"]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn of(part: impl IntoPart) -> Key {
         Key::new().with(part)
     }
 
     /// The key with one part more.
+    ///
+    /// ```
+    /// use icecore::{Key, key};
+    ///
+    /// let path = "src/queue/line.rs";
+    /// let key = path.split('/').fold(key!["file"], Key::with);
+    /// assert_eq!(key, key!["file", "src", "queue", "line.rs"]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     #[must_use]
     pub fn with(mut self, part: impl IntoPart) -> Key {
         part.encode_into(&mut self.stored);
@@ -90,6 +127,13 @@ impl Key {
     }
 
     /// Whether the key has no parts.
+    ///
+    /// ```
+    /// use icecore::key;
+    /// assert!(key![].is_empty());
+    /// assert!(!key![""].is_empty(), "empty text is a part");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.encoded().is_empty()
     }
@@ -124,6 +168,13 @@ impl Key {
     }
 
     /// The encoding: its bytes sort like the keys. It is the encoding of Deno KV.
+    ///
+    /// ```
+    /// use icecore::key;
+    /// assert_eq!(key!["hello"].encoded(), b"\x02hello\x00");
+    /// assert!(key!["a", 9].encoded() < key!["a", 10].encoded());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn encoded(&self) -> &[u8] {
         &self.stored[1..]
     }

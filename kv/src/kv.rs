@@ -125,6 +125,23 @@ impl Kv {
 
     /// The settings of the store on the disk of `environment`, with its clock and its source of
     /// randomness: for simulations.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use icecore::{Environment, Kv, key};
+    /// use icecore_disk::clock::ManualClock;
+    /// use icecore_disk::random::SeededRandom;
+    /// use icecore_disk::MemoryDisk;
+    ///
+    /// let clock = Arc::new(ManualClock::at(1_000));
+    /// let random = Arc::new(SeededRandom::new(1));
+    /// let disk = Arc::new(MemoryDisk::new());
+    /// let kv = Kv::builder_in(Environment { disk, clock: clock.clone(), random }).open()?;
+    /// kv.set_expiring(key!["session"], "ada", std::time::Duration::from_secs(60))?;
+    /// clock.advance_ms(60_000);
+    /// assert!(!kv.get(key!["session"])?.is_present());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn builder_in(environment: Environment) -> Builder {
         Builder::within(environment)
     }
@@ -281,6 +298,14 @@ impl Kv {
     }
 
     /// How much one call may carry: what [`Builder::limits`] was given.
+    ///
+    /// ```
+    /// use icecore::{Kv, Limits};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// assert_eq!(kv.limits(), &Limits::default());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
     }

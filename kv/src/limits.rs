@@ -9,6 +9,18 @@ use std::time::Duration;
 use crate::error::Error;
 
 /// One of the [`Limits`], as errors name it.
+///
+/// ```
+/// use icecore::{ErrorKind, Kv, Limit, key};
+///
+/// let kv = Kv::in_memory()?;
+/// let keys: [_; 11] = std::array::from_fn(|id| key!["user", id]);
+/// let ErrorKind::LimitExceeded { limit, max, got } = kv.get_many(keys).unwrap_err().kind() else {
+///     panic!();
+/// };
+/// assert_eq!((limit, max, got), (Limit::GetManyKeys, 10, 11));
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
@@ -186,6 +198,20 @@ impl Limits {
     /// What Deno's runtime enforces, where it differs from the manual: 80 KiB of keys, counting
     /// those of mutations with a value only; and in the 800 KiB such keys count twice. Messages may
     /// have any number of keys for when they cannot be delivered, and these count nowhere.
+    ///
+    /// ```
+    /// use icecore::{Kv, Limits, key};
+    ///
+    /// // 85 KiB of keys: within the manual's 90 KiB, beyond the runtime's 80 KiB.
+    /// let write = |limits: Limits| {
+    ///     let kv = Kv::builder_in_memory().limits(limits).open()?;
+    ///     let keys = (0..85).map(|id| key![id, "x".repeat(1024)]);
+    ///     keys.fold(kv.atomic(), |atomic, key| atomic.set(key, "")).commit()
+    /// };
+    /// assert!(write(Limits::default()).is_ok());
+    /// assert!(write(Limits::deno()).is_err());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn deno() -> Limits {
         Limits {
             commit_key_bytes: 80 << 10,
@@ -197,6 +223,16 @@ impl Limits {
 
     /// Only what the engine's formats ask for: keys of 16 KiB, values of 64 MiB, atomic operations
     /// of 256 MiB, each less a little that the store needs for itself.
+    ///
+    /// ```
+    /// use icecore::{Kv, Limits, key};
+    ///
+    /// let kv = Kv::builder_in_memory().limits(Limits::none()).open()?;
+    /// kv.set(key!["photo"], vec![0; 5_000_000])?;
+    /// let pairs = (0..2_000).fold(kv.atomic(), |atomic, id| atomic.set(key![id], id));
+    /// assert!(pairs.commit()?.versionstamp().is_some());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn none() -> Limits {
         Limits {
             key_bytes: usize::MAX,

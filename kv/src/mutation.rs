@@ -13,6 +13,23 @@ use crate::value::{Stored, Value};
 
 /// A change of one key or of a range of keys. [`Atomic`](crate::Atomic) has a method for each;
 /// this is for programs that pass on what others ask for.
+///
+/// ```
+/// use icecore::{Kv, Mutation, key};
+///
+/// fn parse(key: &str, change: &str) -> Mutation {
+///     let key = key!["counter", key];
+///     match change.parse::<u64>() {
+///         Ok(number) => Mutation::Set { key, value: number.into(), expiry: None },
+///         Err(_) => Mutation::Delete { key },
+///     }
+/// }
+///
+/// let kv = Kv::in_memory()?;
+/// kv.atomic().mutate(parse("a", "7")).mutate(parse("b", "none")).commit()?;
+/// assert_eq!(kv.get(key!["counter", "a"])?.u64()?, 7);
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Mutation {

@@ -124,17 +124,48 @@ impl Selector {
     }
 
     /// All keys.
+    ///
+    /// ```
+    /// use icecore::{Kv, Selector, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.atomic().set(key!["a"], 1).set(key![true], 2).commit()?;
+    /// assert_eq!(kv.count(Selector::all())?, 2);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn all() -> Selector {
         Selector::of(None, Bound::Unbounded, Bound::Unbounded)
     }
 
     /// The keys that begin with the parts of `key` and have at least one part more.
+    ///
+    /// ```
+    /// use icecore::{Kv, Selector, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.atomic().set(key!["a"], 1).set(key!["a", 2], 2).set(key!["ab"], 3).commit()?;
+    /// let keys: Vec<_> = kv.keys(Selector::prefix(key!["a"])).collect::<Result<_, _>>()?;
+    /// assert_eq!(keys, [key!["a", 2]]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn prefix(key: impl Into<Key>) -> Selector {
         Selector::of(Some(key.into()), Bound::Unbounded, Bound::Unbounded)
     }
 
     /// Only the keys from `key` on. A prefix can be given a start or an end, not both; what makes
     /// no sense is told by the read that uses the selector.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for day in 1..=5 {
+    ///     kv.set(key!["visits", day], day * 100)?;
+    /// }
+    /// assert_eq!(kv.count(prefix!["visits"].start(key!["visits", 4]))?, 2);
+    /// assert!(kv.count(prefix!["visits"].start(key!["visitors"])).is_err(), "it is not below");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     #[must_use]
     pub fn start(self, key: impl Into<Key>) -> Selector {
         Selector::of(self.prefix, Bound::Included(key.into()), self.end)
@@ -142,6 +173,17 @@ impl Selector {
 
     /// Only the keys before `key`. A prefix can be given a start or an end, not both; what makes
     /// no sense is told by the read that uses the selector.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for day in 1..=5 {
+    ///     kv.set(key!["visits", day], day * 100)?;
+    /// }
+    /// assert_eq!(kv.count(prefix!["visits"].end(key!["visits", 4]))?, 3);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     #[must_use]
     pub fn end(self, key: impl Into<Key>) -> Selector {
         Selector::of(self.prefix, self.start, Bound::Excluded(key.into()))
@@ -300,6 +342,16 @@ impl From<RangeInclusive<Key>> for Selector {
 
 /// The [`Selector`] of all keys that begin with these parts and have at least one part more;
 /// `prefix![]` selects all keys.
+///
+/// ```
+/// use icecore::{Kv, key, prefix};
+///
+/// let kv = Kv::in_memory()?;
+/// kv.atomic().set(key!["a"], 1).set(key!["a", 2], 2).set(key!["b"], 3).commit()?;
+/// assert_eq!(kv.count(prefix!["a"])?, 1);
+/// assert_eq!(kv.count(prefix![])?, 3);
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[macro_export]
 macro_rules! prefix {
     ($($part:expr),* $(,)?) => {

@@ -12,6 +12,22 @@ use crate::value::{BadValue, Value};
 
 /// The range in which the sum of JavaScript numbers has to lie. Its bounds are numbers of the same
 /// kind as the operand. It has no effect on an operand that is a [`Value::U64`].
+///
+/// ```
+/// use icecore::{Kv, SumRange, Value, key};
+///
+/// let kv = Kv::in_memory()?;
+/// let range = SumRange { min: Some(Value::bigint(0)), ..SumRange::default() };
+/// let add = |n: i64| {
+///     let operand = Value::bigint(n);
+///     kv.atomic().sum_within(key!["stock"], operand, range.clone()).commit()
+/// };
+/// add(3)?;
+/// add(-2)?;
+/// assert!(add(-2).is_err(), "there is only one left");
+/// assert_eq!(kv.get(key!["stock"])?.value, Some(Value::bigint(1)));
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SumRange {
     /// The smallest result: a [`Value::V8`].

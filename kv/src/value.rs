@@ -28,6 +28,20 @@ pub(crate) const BYTES: u8 = 3;
 ///
 /// Large [`Bytes`] that were read may keep a piece of memory or a file of the store alive: copy
 /// them to let go.
+///
+/// ```
+/// use icecore::{Kv, Value, key};
+///
+/// let kv = Kv::in_memory()?;
+/// kv.set(key!["text"], "hello")?;
+/// kv.set(key!["count"], 7)?;
+/// kv.set(key!["level"], Value::number(7.0))?;
+/// let [text, count, level] = kv.get_many([key!["text"], key!["count"], key!["level"]])?;
+/// assert_eq!(text.value, Some(Value::Bytes("hello".into())));
+/// assert_eq!(count.value, Some(Value::U64(7)));
+/// assert!(matches!(level.value, Some(Value::V8(_))));
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Bytes. Text is stored as its UTF-8.
@@ -100,6 +114,13 @@ impl Value {
     }
 
     /// A number of JavaScript.
+    ///
+    /// ```
+    /// use icecore::Value;
+    /// assert_eq!(Value::number(0.5).to_string(), "0.5");
+    /// assert_ne!(Value::number(7.0), Value::U64(7));
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn number(number: f64) -> Value {
         Value::V8(Number::Float(number).write().into())
     }
@@ -120,6 +141,13 @@ impl Value {
     }
 
     /// The number, if it is one of JavaScript.
+    ///
+    /// ```
+    /// use icecore::Value;
+    /// assert_eq!(Value::number(0.5).as_number(), Some(0.5));
+    /// assert_eq!(Value::U64(7).as_number(), None);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn as_number(&self) -> Option<f64> {
         match self.read_number()? {
             Number::Float(number) => Some(number),
@@ -128,6 +156,13 @@ impl Value {
     }
 
     /// The integer, if it is a bigint of JavaScript of at most 255 bytes.
+    ///
+    /// ```
+    /// use icecore::{Int, Value};
+    /// assert_eq!(Value::bigint(-7).as_bigint(), Some(Int::from(-7)));
+    /// assert_eq!(Value::number(7.0).as_bigint(), None);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn as_bigint(&self) -> Option<Int> {
         match self.read_number()? {
             Number::Float(_) => None,
@@ -155,6 +190,13 @@ impl Value {
     }
 
     /// The bytes that count for the limits: those of the content.
+    ///
+    /// ```
+    /// use icecore::Value;
+    /// assert_eq!(Value::from("hello").byte_len(), 5);
+    /// assert_eq!(Value::U64(7).byte_len(), 8);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn byte_len(&self) -> usize {
         match self {
             Value::Bytes(bytes) | Value::V8(bytes) => bytes.len(),
