@@ -8,10 +8,11 @@
 //! would drop it or turn it into something else. An object that stands in several places is
 //! written in each.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::read::DEPTH_MAX;
 use crate::text;
@@ -156,9 +157,7 @@ impl fmt::Display for NotJson {
 
 impl std::error::Error for NotJson {}
 
-/// Makes JSON of a value.
-///
-/// The order of properties is kept if `serde_json` is built to keep it.
+/// Makes JSON text of a value, with the properties in their order.
 ///
 /// # Errors
 ///
@@ -166,17 +165,19 @@ impl std::error::Error for NotJson {}
 /// too deep, holds itself, or repeats its objects so often that it looks made to be endless.
 ///
 /// ```
-/// let value = icecore_v8::parse_json(r#"{"ice":[1,true]}"#)?;
-/// assert_eq!(icecore_v8::to_json(&value)?.to_string(), r#"{"ice":[1,true]}"#);
+/// let value = icecore_v8::parse_json(r#"{"ice":[1,true],"age":2.5}"#)?;
+/// assert_eq!(icecore_v8::to_json(&value)?, r#"{"ice":[1,true],"age":2.5}"#);
 ///
 /// let big = icecore_v8::read(b"\xff\x0fA\x01Z\0$\0\x01")?;
 /// let error = icecore_v8::to_json(&big).unwrap_err();
 /// assert_eq!(error.to_string(), "JSON has no form for [0]: a bigint");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn to_json(value: &JsValue) -> Result<Value, NotJson> {
-    let mut walk = Walk { value, path: Vec::new(), visits_left: value.visits_max() };
-    walk.item(value.root())
+pub fn to_json(value: &JsValue) -> Result<String, NotJson> {
+    let visits_left = value.visits_max();
+    let mut walk = Walk { value, path: Vec::new(), visits_left, json: String::new() };
+    walk.item(value.root())?;
+    Ok(walk.json)
 }
 
 /// A step of a path.
@@ -190,25 +191,29 @@ struct Walk<'a> {
     value: &'a JsValue,
     path: Vec<Step<'a>>,
     visits_left: usize,
+    /// What is written so far.
+    json: String,
 }
 
 impl<'a> Walk<'a> {
-    fn item(&mut self, item: &'a Item) -> Result<Value, NotJson> {
-        match item {
-            Item::Null => Ok(Value::Null),
-            Item::Bool(value) => Ok(Value::Bool(*value)),
-            Item::Number(number) => json_number(*number).ok_or_else(|| self.not("not finite")),
+    fn item(&mut self, item: &'a Item) -> Result<(), NotJson> {
+        let scalar = match item {
+            Item::Null => Value::Null,
+            Item::Bool(value) => Value::Bool(*value),
+            Item::Number(number) => json_number(*number).ok_or_else(|| self.not("not finite"))?,
             Item::String(string) => match string.as_str() {
-                Some(text) => Ok(Value::from(text)),
-                None => Err(self.not("a string with a lone surrogate")),
+                Some(text) => Value::from(text),
+                None => return Err(self.not("a string with a lone surrogate")),
             },
-            Item::Undefined => Err(self.not("undefined")),
-            Item::BigInt(_) => Err(self.not("a bigint")),
-            Item::Object(id) => self.object(&self.value[*id]),
-        }
+            Item::Undefined => return Err(self.not("undefined")),
+            Item::BigInt(_) => return Err(self.not("a bigint")),
+            Item::Object(id) => return self.object(&self.value[*id]),
+        };
+        self.json.push_str(&scalar.to_string());
+        Ok(())
     }
 
-    fn object(&mut self, object: &'a JsObject) -> Result<Value, NotJson> {
+    fn object(&mut self, object: &'a JsObject) -> Result<(), NotJson> {
         if self.path.len() >= DEPTH_MAX {
             return Err(self.not("nested too deep, or holds itself"));
         }
@@ -225,33 +230,59 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn plain(&mut self, properties: &'a [Property]) -> Result<Value, NotJson> {
-        let mut map = Map::new();
-        for (key, item) in properties {
-            self.path.push(Step::Property(key));
-            let name = match key {
+    fn plain(&mut self, properties: &'a [Property]) -> Result<(), NotJson> {
+        let mut left: Vec<(String, &'a Property)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for property in properties {
+            let name = match &property.0 {
                 Key::Number(index) => text::number(*index),
                 Key::String(name) => match name.as_str() {
                     Some(name) => name.to_owned(),
-                    None => return Err(self.not("a name with a lone surrogate")),
+                    None => {
+                        self.path.push(Step::Property(&property.0));
+                        return Err(self.not("a name with a lone surrogate"));
+                    }
                 },
             };
-            let value = self.item(item)?;
-            map.insert(name, value);
+            // What is set twice keeps its place, and has the later value.
+            match places.get(&name) {
+                Some(place) => left[*place].1 = property,
+                None => {
+                    places.insert(name.clone(), left.len());
+                    left.push((name, property));
+                }
+            }
+        }
+        self.json.push('{');
+        for (index, (name, (key, item))) in left.into_iter().enumerate() {
+            self.separate(index);
+            self.json.push_str(&Value::from(name).to_string());
+            self.json.push(':');
+            self.path.push(Step::Property(key));
+            self.item(item)?;
             self.path.pop();
         }
-        Ok(Value::Object(map))
+        self.json.push('}');
+        Ok(())
     }
 
-    fn array(&mut self, elements: &'a [Option<Item>]) -> Result<Value, NotJson> {
-        let mut values = Vec::new();
+    fn array(&mut self, elements: &'a [Option<Item>]) -> Result<(), NotJson> {
+        self.json.push('[');
         for (index, element) in elements.iter().enumerate() {
+            self.separate(index);
             self.path.push(Step::Element(index));
             let Some(item) = element else { return Err(self.not("a hole")) };
-            values.push(self.item(item)?);
+            self.item(item)?;
             self.path.pop();
         }
-        Ok(Value::Array(values))
+        self.json.push(']');
+        Ok(())
+    }
+
+    fn separate(&mut self, index: usize) {
+        if index > 0 {
+            self.json.push(',');
+        }
     }
 
     fn not(&self, what: &'static str) -> NotJson {
@@ -300,7 +331,7 @@ mod tests {
             "-0.0",
             "-9007199254740992",
             "1.5",
-            "1e300",
+            "1e+300",
             r#""é\u0000""#,
             "[]",
             "{}",
@@ -309,11 +340,20 @@ mod tests {
         for json in table {
             let value = parse_json(json).expect("JSON");
             let expected: Value = serde_json::from_str(json).expect("JSON");
-            assert_eq!(to_json(&value), Ok(expected.clone()), "{json}");
+            assert_eq!(to_json(&value).as_deref(), Ok(json));
             let stored = crate::read(&crate::write(&value));
             assert_eq!(stored, Ok(value), "{json}");
-            assert_eq!(to_json(&from_json(&expected).expect("JSON")), Ok(expected), "{json}");
+            let same = to_json(&from_json(&expected).expect("JSON")).expect("JSON");
+            assert_eq!(serde_json::from_str::<Value>(&same).expect("JSON"), expected, "{json}");
         }
+    }
+
+    #[test]
+    fn properties_keep_their_order_and_what_is_set_twice_its_first_place() {
+        let json = r#"{"z":1,"a":{"y":2,"b":3},"z":4,"m":"\n\""}"#;
+        let value = parse_json(json).expect("JSON");
+        let expected = r#"{"z":4,"a":{"y":2,"b":3},"m":"\n\""}"#;
+        assert_eq!(to_json(&value).as_deref(), Ok(expected));
     }
 
     #[test]
