@@ -159,8 +159,8 @@ fn what_is_too_large_is_refused_with_its_limit() {
     let path = directory.path().join("store");
     let limits = Limits::default().value_bytes(10).commit_bytes(100);
     let kv = Kv::builder(path).limits(limits).open().unwrap();
-    kv.set(key!["a"], &[7; 10]).unwrap();
-    let kind = kv.set(key!["a"], &[7; 11]).unwrap_err().kind();
+    kv.set(key!["a"], [7; 10]).unwrap();
+    let kind = kv.set(key!["a"], [7; 11]).unwrap_err().kind();
     assert!(matches!(kind, ErrorKind::LimitExceeded { max: 10, got: 11, .. }), "{kind:?}");
     let many = (0..20).fold(kv.atomic(), |atomic, n| atomic.set(key![n], 1));
     let kind = many.commit().unwrap_err().kind();
