@@ -17,7 +17,7 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use icecore::{Durability, Kv, Part, prefix};
+use icecore::{Durability, Kv, Limits, Part, prefix};
 use icecore_disk::Random;
 use icecore_disk::clock::SystemClock;
 use icecore_disk::random::SystemRandom;
@@ -70,7 +70,9 @@ impl Args {
     }
 
     fn open(&self, path: &Path) -> Result<Kv, Failure> {
-        Ok(Kv::builder(path).durability(self.durability()).open()?)
+        // One commit makes all accounts, however many there are: a kill leaves all of them or none.
+        let builder = Kv::builder(path).limits(Limits::none());
+        Ok(builder.durability(self.durability()).open()?)
     }
 
     fn seed(&self) -> Result<u64, Failure> {

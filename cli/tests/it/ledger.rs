@@ -36,6 +36,16 @@ fn the_report_has_its_keys_and_the_sum_is_conserved() {
 }
 
 #[test]
+fn a_ledger_has_a_thousand_accounts_unless_it_is_told_otherwise() {
+    for (more, coins) in [(&[][..], 1_000_000), (&["--accounts", "20000"], 20_000_000)] {
+        let arguments = ["ledger", "--seconds", "1", "--buffered", "--json"];
+        let output = icecore(&[&arguments[..], more].concat());
+        assert_eq!(code(&output), 0, "{output:?}");
+        assert_eq!(json(&output)["total_after"], coins);
+    }
+}
+
+#[test]
 fn a_ledger_goes_on_where_it_was_left() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
