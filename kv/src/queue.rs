@@ -3,9 +3,10 @@
 //!
 //! A queue is rows of the engine, like everything else, so a message is sent by the atomic
 //! operation that makes it necessary, or not at all. From the stored form up: `format` (bytes),
-//! `enqueue` (what a sender says), `change` (the commits of a message's life), `board` (who hears
-//! of new messages), `line` and `lines` (leases, and what comes next), `message` and `settle` (in the hands of a
-//! receiver), `receive`, `listen` and `timer` (how receivers wait).
+//! `audit` (whether they are right), `enqueue` (what a sender says), `change` (the commits of a
+//! message's life), `board` (who hears of new messages), `line` (leases, and what comes next),
+//! `lines` (all queues of a store), `message` and `settle` (in the hands of a receiver), `receive`,
+//! `listen` and `timer` (how receivers wait).
 //!
 //! 1. *A message that was committed is delivered at least once, or stored under its dead-letter
 //!    keys, or dropped after its last attempt if it has none.* It is a row until the commit that

@@ -3,10 +3,10 @@
 //! A receiver *picks*: it takes the news from the [`Board`], looks for the first message that is
 //! ready and not on lease, and takes a [`Lease`] on it. Picks come one after the other.
 //!
-//! 1. *Every message below the floor is ahead, on lease, set aside, or no more.* So a pick reads from the
-//!    floor on, and never again what was taken before: neither deletions nor leases make a queue
-//!    slower. Whatever puts a message below the floor lowers it: a note on the board, a lease that
-//!    is given back, a retry.
+//! 1. *Every message below the floor is ahead, on lease, set aside, or no more.* So a pick reads
+//!    from the floor on, and never again what was taken before: neither deletions nor leases make a
+//!    queue slower. Whatever puts a message below the floor lowers it: a note on the board, a lease
+//!    that is given back, a retry. Until a note is looked at, its message is on the board.
 //! 2. *Nothing that is ahead is on lease*, and nobody else can take it: messages are removed only
 //!    by those who have a lease on them. Some messages are read ahead at once.
 //! 3. *A lease is on one message, and only one.* It lives in memory alone, since one process owns
