@@ -71,7 +71,6 @@ pub struct Key {
 /// }
 ///
 /// assert_eq!(Key::from(("users", UserId(7))), Key::from(("users", 7)));
-/// # Ok::<(), icecore::Error>(())
 /// ```
 pub trait IntoPart: Sized {
     /// The part.
@@ -91,7 +90,6 @@ impl Key {
     /// use icecore::{Key, key};
     /// assert_eq!(Key::new(), key![]);
     /// assert_eq!(Key::new().with("users").with(7), key!["users", 7]);
-    /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn new() -> Key {
         let mut stored = Vec::with_capacity(STORED_BYTES_EXPECTED);
@@ -104,7 +102,6 @@ impl Key {
     /// ```
     /// use icecore::{Key, key};
     /// assert_eq!(Key::of("config"), key!["config"]);
-    /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn of(part: impl IntoPart) -> Key {
         Key::new().with(part)
@@ -118,7 +115,6 @@ impl Key {
     /// let path = "src/queue/line.rs";
     /// let key = path.split('/').fold(key!["file"], Key::with);
     /// assert_eq!(key, key!["file", "src", "queue", "line.rs"]);
-    /// # Ok::<(), icecore::Error>(())
     /// ```
     #[must_use]
     pub fn with(mut self, part: impl IntoPart) -> Key {
@@ -132,7 +128,6 @@ impl Key {
     /// use icecore::key;
     /// assert!(key![].is_empty());
     /// assert!(!key![""].is_empty(), "empty text is a part");
-    /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn is_empty(&self) -> bool {
         self.encoded().is_empty()
@@ -173,7 +168,6 @@ impl Key {
     /// use icecore::key;
     /// assert_eq!(key!["hello"].encoded(), b"\x02hello\x00");
     /// assert!(key!["a", 9].encoded() < key!["a", 10].encoded());
-    /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn encoded(&self) -> &[u8] {
         &self.stored[1..]

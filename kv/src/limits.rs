@@ -254,30 +254,175 @@ impl Limits {
 
     setters! {
         /// Bytes of an encoded key: 2 KiB.
+        ///
+        /// ```
+        /// use icecore::{Kv, Limits, key};
+        ///
+        /// let limits = Limits::default().key_bytes(10);
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// kv.set(key!["users"], 1)?;
+        /// let error = kv.set(key!["users", "ada"], 1).unwrap_err();
+        /// assert_eq!(error.text(), "Key too large for write (max 10 bytes)");
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         key_bytes: usize,
         /// Bytes of a value, and of the payload of a message: 64 KiB.
+        ///
+        /// ```
+        /// use icecore::{Kv, Limits, key};
+        ///
+        /// let limits = Limits::default().value_bytes(4);
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// kv.set(key!["name"], "ada")?;
+        /// let error = kv.set(key!["name"], "grace").unwrap_err();
+        /// assert_eq!(error.text(), "Value too large (max 4 bytes)");
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         value_bytes: usize,
         /// Keys of one [`Kv::get_many`](crate::Kv::get_many): 10.
+        ///
+        /// ```
+        /// use icecore::{Kv, Limits, key};
+        ///
+        /// let limits = Limits::default().get_many_keys(20);
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// let keys: [_; 20] = std::array::from_fn(|id| key!["user", id]);
+        /// assert_eq!(kv.get_many(keys)?.len(), 20);
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         get_many_keys: usize,
         /// Entries of one batch of a list: 1,000. Lists themselves may be as long as they are.
+        ///
+        /// ```
+        /// use icecore::{Kv, Limits, key};
+        ///
+        /// let limits = Limits::default().list_batch_entries(5_000);
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// kv.set(key!["a"], 1)?;
+        /// assert_eq!(kv.list(..).batch_size(5_000).count(), 1);
+        /// let error = kv.list(..).batch_size(5_001).next().unwrap().unwrap_err();
+        /// assert_eq!(error.text(), "Too many entries (max 5000)");
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         list_batch_entries: usize,
         /// Checks of one atomic operation: 100.
+        ///
+        /// ```
+        /// use icecore::{Kv, Limits, key};
+        ///
+        /// let limits = Limits::default().checks(1);
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// let both = kv.atomic().check_absent(key!["a"]).check_absent(key!["b"]);
+        /// let error = both.commit().unwrap_err();
+        /// assert_eq!(error.text(), "Too many checks (max 1)");
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         checks: usize,
         /// Mutations and messages of one atomic operation: 1,000.
+        ///
+        /// ```
+        /// use icecore::{Kv, Limits, key};
+        ///
+        /// let limits = Limits::default().mutations(1);
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// let error = kv.atomic().set(key!["a"], 1).set(key!["b"], 2).commit().unwrap_err();
+        /// assert_eq!(error.text(), "Too many mutations (max 1)");
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         mutations: usize,
         /// Bytes of keys, values and messages of one atomic operation: 800 KiB.
+        ///
+        /// ```
+        /// use icecore::{Kv, Limits, key};
+        ///
+        /// let limits = Limits::default().commit_bytes(1_000);
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// kv.set(key!["a"], vec![0; 900])?;
+        /// let both = kv.atomic().set(key!["a"], vec![0; 500]).set(key!["b"], vec![0; 500]);
+        /// let error = both.commit().unwrap_err();
+        /// assert_eq!(error.text(), "Total mutation size too large (max 1000 bytes)");
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         commit_bytes: usize,
         /// Bytes of keys of one atomic operation: 90 KiB.
+        ///
+        /// ```
+        /// use icecore::{Kv, Limits, key};
+        ///
+        /// let limits = Limits::default().commit_key_bytes(10);
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// kv.set(key!["name"], "ada")?;
+        /// let both = kv.atomic().set(key!["name"], "ada").set(key!["age"], 36);
+        /// let error = both.commit().unwrap_err();
+        /// assert_eq!(error.text(), "Total key size too large (max 10 bytes)");
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         commit_key_bytes: usize,
         /// Keys of one [`Kv::watch`](crate::Kv::watch): 10.
+        ///
+        /// ```
+        /// use icecore::{Kv, Limits, key};
+        ///
+        /// let limits = Limits::default().watch_keys(20);
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// assert!(kv.watch((0..20).map(|id| ("door", id))).is_ok());
+        /// assert!(kv.watch((0..21).map(|id| ("door", id))).is_err());
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         watch_keys: usize,
         /// By how much a message may be delayed: 30 days.
+        ///
+        /// ```
+        /// use std::time::Duration;
+        /// use icecore::{Enqueue, Kv, Limits};
+        ///
+        /// let limits = Limits::default().enqueue_delay(Duration::from_millis(500));
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// let message = Enqueue::new("later").delay(Duration::from_secs(1));
+        /// let error = kv.atomic().enqueue(message).commit().unwrap_err();
+        /// assert!(error.text().starts_with("Delay cannot be greater than 500 ms"));
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         enqueue_delay: Duration,
         /// Intervals of a backoff schedule: 5.
+        ///
+        /// ```
+        /// use std::time::Duration;
+        /// use icecore::{Enqueue, Kv, Limits};
+        ///
+        /// let limits = Limits::default().backoff_intervals(1);
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// let message = Enqueue::new("often").backoff([Duration::from_secs(1); 2]);
+        /// let error = kv.atomic().enqueue(message).commit().unwrap_err();
+        /// assert_eq!(error.text(), "Invalid backoffSchedule, max 1 intervals allowed");
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         backoff_intervals: usize,
         /// One interval of a backoff schedule: an hour.
+        ///
+        /// ```
+        /// use std::time::Duration;
+        /// use icecore::{Enqueue, Kv, Limits};
+        ///
+        /// let limits = Limits::default().backoff_interval(Duration::from_secs(86_400));
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// let message = Enqueue::new("tomorrow").backoff([Duration::from_secs(86_400)]);
+        /// assert!(kv.atomic().enqueue(message).commit()?.versionstamp().is_some());
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         backoff_interval: Duration,
         /// Keys for a message that cannot be delivered: 10.
+        ///
+        /// ```
+        /// use icecore::{Enqueue, Kv, Limits, key};
+        ///
+        /// let limits = Limits::default().dead_letter_keys(0);
+        /// let kv = Kv::builder_in_memory().limits(limits).open()?;
+        /// let message = Enqueue::new("precious").keys_if_undelivered([key!["lost"]]);
+        /// let error = kv.atomic().enqueue(message).commit().unwrap_err();
+        /// assert_eq!(error.text(), "Too many dead letter keys for a single queue message.");
+        /// # Ok::<(), icecore::Error>(())
+        /// ```
         dead_letter_keys: usize,
     }
 

@@ -25,6 +25,13 @@ use crate::error::Error;
 use crate::key::{IntoPart, Key};
 
 /// Why a text is not a key.
+///
+/// ```
+/// use icecore::Key;
+///
+/// let error = r#"["user" 42n]"#.parse::<Key>().unwrap_err();
+/// assert_eq!(error.to_string(), r#"expected "," or "]" at byte 8, found '4'"#);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseKeyError {
     offset: usize,
@@ -34,11 +41,21 @@ pub struct ParseKeyError {
 
 impl ParseKeyError {
     /// Where the text is wrong, in bytes from its start.
+    ///
+    /// ```
+    /// let error = r#"["user""#.parse::<icecore::Key>().unwrap_err();
+    /// assert_eq!(error.offset(), 7);
+    /// ```
     pub fn offset(&self) -> usize {
         self.offset
     }
 
     /// What should be there.
+    ///
+    /// ```
+    /// let error = "user".parse::<icecore::Key>().unwrap_err();
+    /// assert_eq!(error.expected(), "\"[\"");
+    /// ```
     pub fn expected(&self) -> &'static str {
         self.expected
     }

@@ -119,7 +119,6 @@ impl Value {
     /// use icecore::Value;
     /// assert_eq!(Value::number(0.5).to_string(), "0.5");
     /// assert_ne!(Value::number(7.0), Value::U64(7));
-    /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn number(number: f64) -> Value {
         Value::V8(Number::Float(number).write().into())
@@ -146,7 +145,6 @@ impl Value {
     /// use icecore::Value;
     /// assert_eq!(Value::number(0.5).as_number(), Some(0.5));
     /// assert_eq!(Value::U64(7).as_number(), None);
-    /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn as_number(&self) -> Option<f64> {
         match self.read_number()? {
@@ -161,7 +159,6 @@ impl Value {
     /// use icecore::{Int, Value};
     /// assert_eq!(Value::bigint(-7).as_bigint(), Some(Int::from(-7)));
     /// assert_eq!(Value::number(7.0).as_bigint(), None);
-    /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn as_bigint(&self) -> Option<Int> {
         match self.read_number()? {
@@ -195,7 +192,6 @@ impl Value {
     /// use icecore::Value;
     /// assert_eq!(Value::from("hello").byte_len(), 5);
     /// assert_eq!(Value::U64(7).byte_len(), 8);
-    /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn byte_len(&self) -> usize {
         match self {
