@@ -117,7 +117,6 @@ impl Kv {
     /// # let path = directory.path().join("store");
     /// let error = Kv::builder(path).create(false).open().unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::NotFound);
-    /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn builder(path: impl AsRef<Path>) -> Builder {
         Builder::at(path.as_ref())
