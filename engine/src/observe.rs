@@ -2,9 +2,11 @@
 //!
 //! An observer is told by the thread that commits, under the writer lock, right after the effects
 //! have entered the memtable and the frame has entered the log (`Core::tell`, right after `Core::append`).
-//! So it hears of every commit, of callers and of the sweeper, in the order of their stamps, but
-//! before the commit is visible: whoever wants to read what an observer was told of waits with
-//! [`Engine::wait_visible`] or [`Engine::poll_visible`] first.
+//! So it hears of every commit, of callers and of the sweeper, in the order of their stamps, and
+//! before the call that commits returns. That is usually before the commit is visible, so whoever
+//! wants to read what an observer was told of waits with [`Engine::wait_visible`] or
+//! [`Engine::poll_visible`] first. But another thread that drives the log may make the commit
+//! visible first, and somebody may read it an instant before the observer is told.
 //!
 //! 1. *Who registers is told of exactly the commits above a stamp.* Registration takes the writer
 //!    lock, so that each commit comes before or after it: [`Observation::since`] is the last stamp
@@ -48,8 +50,8 @@ use crate::keyspace;
 /// A panic of an observer goes on, once all others are called, in the thread that commits or closes;
 /// the commit stands. In the sweeper's thread it poisons the store, as any panic there does.
 pub trait Observer: Send + Sync + 'static {
-    /// The commit `stamp` has this effect on the observed ranges. It is in the log, and not visible
-    /// yet. Commits come in the order of their stamps; within a commit, range deletions come
+    /// The commit `stamp` has this effect on the observed ranges. It is in the log, and perhaps not
+    /// visible yet. Commits come in the order of their stamps; within a commit, range deletions come
     /// first, and no two other effects are on the same key.
     fn touched(&self, stamp: Versionstamp, effect: Touched<'_>);
     /// The store was closed: nothing will be told any more. Called at most once. A store whose log
