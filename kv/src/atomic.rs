@@ -455,11 +455,13 @@ impl<'kv> Atomic<'kv> {
     /// use icecore::{Kv, key};
     ///
     /// # let directory = tempfile::tempdir().unwrap();
-    /// let kv = Kv::open(directory.path().join("store"))?;
+    /// # let path = directory.path().join("store");
+    /// let kv = Kv::open(&path)?;
     /// for line in 0..100 {
     ///     kv.atomic().set(key!["log", line], line).commit_buffered()?;
     /// }
-    /// kv.close()?; // Now it does survive a power cut.
+    /// kv.close()?; // Now they survive a power cut, too.
+    /// assert_eq!(Kv::open(&path)?.count(..)?, 100);
     /// # Ok::<(), icecore::Error>(())
     /// ```
     ///

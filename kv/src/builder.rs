@@ -60,9 +60,10 @@ impl Builder {
     ///
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("store");
-    /// let kv = Kv::builder(path).durability(Durability::Buffered).open()?;
+    /// let kv = Kv::builder(&path).durability(Durability::Buffered).open()?;
     /// kv.set(key!["visits"], 1)?; // Survives the end of the process, but perhaps no power cut.
     /// kv.close()?; // Now it survives both.
+    /// assert_eq!(Kv::open(&path)?.get(key!["visits"])?.u64()?, 1);
     /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn durability(mut self, durability: Durability) -> Builder {
@@ -175,7 +176,7 @@ impl Builder {
     /// # let directory = tempfile::tempdir().unwrap();
     /// # let path = directory.path().join("store");
     /// let small = Kv::builder(path).memtable_bytes(1 << 20).reserve_bytes(4 << 20).open()?;
-    /// small.set(key!["a"], 1)?;
+    /// assert!(small.set(key!["a"], 1).is_ok(), "the disk has more than 4 MiB left");
     /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn reserve_bytes(mut self, bytes: u64) -> Builder {

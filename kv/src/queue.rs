@@ -96,6 +96,18 @@ impl fmt::Debug for Queue {
 }
 
 /// A message in its queue, as [`Queue::peek`] sees it.
+///
+/// ```
+/// use icecore::Kv;
+///
+/// let kv = Kv::in_memory()?;
+/// let versionstamp = kv.enqueue("hello")?;
+/// let message = kv.queue("").receive()?.expect("the store is open");
+/// let waiting = &kv.queue("").peek(1)?[0];
+/// assert_eq!((waiting.id, waiting.attempts), (message.id(), 1));
+/// assert_eq!(waiting.id.versionstamp, versionstamp);
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Waiting {
@@ -113,6 +125,16 @@ pub struct Waiting {
 
 impl Kv {
     /// The queue with this name. Nothing is stored until a message is sent to it.
+    ///
+    /// ```
+    /// use icecore::{Enqueue, Kv};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue(Enqueue::new("remind ada").queue("mail"))?;
+    /// assert_eq!(kv.queue("mail").len()?, 1);
+    /// assert_eq!(kv.queue("nobody has sent anything to").len()?, 0);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn queue(&self, name: impl AsRef<str>) -> Queue {
         Queue::new(self, &self.lines().line(name.as_ref()))
     }
@@ -143,6 +165,17 @@ impl Queue {
 
     /// The names of the queues that have messages, in order.
     ///
+    /// ```
+    /// use icecore::{Enqueue, Kv, Queue};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for name in ["print", "mail", "print"] {
+    ///     kv.enqueue(Enqueue::new("hello").queue(name))?;
+    /// }
+    /// assert_eq!(Queue::names(&kv)?, ["mail", "print"]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Kv::get`].
     pub fn names(kv: &Kv) -> Result<Vec<String>, Error> {
@@ -159,12 +192,33 @@ impl Queue {
     }
 
     /// The name of the queue.
+    ///
+    /// ```
+    /// let kv = icecore::Kv::in_memory()?;
+    /// assert_eq!(kv.queue("mail").name(), "mail");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn name(&self) -> &str {
         &self.line.name
     }
 
     /// How many messages are in the queue: those that are ready, those that will be, and those
     /// that somebody has received and not settled. It walks over all of them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use icecore::{Enqueue, Kv};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue("now")?;
+    /// kv.enqueue(Enqueue::new("later").delay(Duration::from_secs(60)))?;
+    /// let queue = kv.queue("");
+    /// let message = queue.receive()?.expect("the store is open");
+    /// assert_eq!(queue.len()?, 2);
+    /// message.finish()?;
+    /// assert_eq!(queue.len()?, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Kv::get`].
@@ -175,6 +229,16 @@ impl Queue {
 
     /// Whether no message is in the queue.
     ///
+    /// ```
+    /// use icecore::Kv;
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// assert!(kv.queue("").is_empty()?);
+    /// kv.enqueue("hello")?;
+    /// assert!(!kv.queue("").is_empty()?);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Kv::get`].
     pub fn is_empty(&self) -> Result<bool, Error> {
@@ -184,6 +248,19 @@ impl Queue {
     }
 
     /// How many messages somebody has received and not settled.
+    ///
+    /// ```
+    /// use icecore::Kv;
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue("hello")?;
+    /// let queue = kv.queue("");
+    /// let message = queue.receive()?.expect("the store is open");
+    /// assert_eq!(queue.in_work(), 1);
+    /// message.finish()?;
+    /// assert_eq!(queue.in_work(), 0);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn in_work(&self) -> usize {
         self.line.leased()
     }
@@ -247,6 +324,17 @@ impl Queue {
     }
 
     /// Receives the first message that is ready; `None` if none is.
+    ///
+    /// ```
+    /// use icecore::Kv;
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let queue = kv.queue("");
+    /// assert!(queue.try_receive()?.is_none());
+    /// kv.enqueue("hello")?;
+    /// queue.try_receive()?.expect("there is one").finish()?;
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Queue::receive`], and [`Closed`](crate::ErrorKind::Closed).

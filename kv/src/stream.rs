@@ -14,6 +14,25 @@ use crate::feed::{Event, Feed};
 use crate::watch::Watch;
 
 /// The frames of a [`Watch`] as a [`Stream`]; made by [`Watch::into_stream`].
+///
+/// ```
+/// use futures_lite::StreamExt;
+/// use icecore::{Error, Kv, key};
+///
+/// async fn opened(kv: &Kv) -> Result<(), Error> {
+///     let mut frames = kv.watch([key!["door"]])?.into_stream();
+///     while let Some(frame) = frames.try_next().await? {
+///         if frame[0].is_present() {
+///             break;
+///         }
+///     }
+///     Ok(())
+/// }
+/// # let kv = Kv::in_memory()?;
+/// # kv.set(key!["door"], "open")?;
+/// # futures_lite::future::block_on(opened(&kv))?;
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a stream reads nothing until it is polled"]
 pub struct WatchStream {
@@ -21,6 +40,25 @@ pub struct WatchStream {
 }
 
 /// The events of a [`Feed`] as a [`Stream`]; made by [`Feed::into_stream`].
+///
+/// ```
+/// use futures_lite::StreamExt;
+/// use icecore::{Error, Event, Kv, key, prefix};
+///
+/// async fn users(kv: &Kv) -> Result<usize, Error> {
+///     let events = kv.watch_prefix(prefix!["users"])?.into_stream();
+///     let mut until = events.take_while(|event| !matches!(event, Ok(Event::UpTo(_))));
+///     let mut users = 0;
+///     while let Some(event) = until.try_next().await? {
+///         users += usize::from(matches!(event, Event::Set(_)));
+///     }
+///     Ok(users)
+/// }
+/// # let kv = Kv::in_memory()?;
+/// # kv.set(key!["users", "ada"], 36)?;
+/// # assert_eq!(futures_lite::future::block_on(users(&kv))?, 1);
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a stream reads nothing until it is polled"]
 pub struct FeedStream {

@@ -64,6 +64,15 @@ pub struct Enqueue {
 
 impl Enqueue {
     /// A message with this payload, for the queue `""`, ready at once.
+    ///
+    /// ```
+    /// use icecore::{Enqueue, Kv, Value};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue(Enqueue::new("hello"))?;
+    /// assert_eq!(kv.queue("").peek(1)?[0].payload, Value::from("hello"));
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn new(payload: impl Into<Value>) -> Enqueue {
         Enqueue {
             queue: String::new(),
@@ -75,6 +84,15 @@ impl Enqueue {
     }
 
     /// For the queue with this name, of at most 1,024 bytes. A queue exists while it has messages.
+    ///
+    /// ```
+    /// use icecore::{Enqueue, Kv};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue(Enqueue::new("remind ada").queue("mail"))?;
+    /// assert_eq!((kv.queue("mail").len()?, kv.queue("").len()?), (1, 0));
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn queue(mut self, name: impl Into<String>) -> Enqueue {
         self.queue = name.into();
         self
@@ -82,6 +100,17 @@ impl Enqueue {
 
     /// Ready only so long after it was sent, by the store's clock; counted in milliseconds,
     /// rounded up. At most 30 days, see [`Limits::enqueue_delay`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use icecore::{Enqueue, Kv};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue(Enqueue::new("later").delay(Duration::from_secs(3600)))?;
+    /// assert!(kv.queue("").try_receive()?.is_none());
+    /// assert_eq!(kv.queue("").len()?, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn delay(mut self, delay: Duration) -> Enqueue {
         self.delay = delay;
         self
@@ -90,6 +119,19 @@ impl Enqueue {
     /// How long to wait after each failure; after the last one there is no further attempt. None
     /// at all: one attempt. The default is 0.1, 1, 5, 30 and 60 seconds. At most five of at most an
     /// hour, see [`Limits::backoff_intervals`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use icecore::{Enqueue, Kv};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue(Enqueue::new("twice").backoff([Duration::ZERO]))?;
+    /// let queue = kv.queue("");
+    /// queue.receive()?.expect("the store is open").fail()?;
+    /// let second = queue.receive()?.expect("the store is open");
+    /// assert!(second.attempt() == 2 && second.is_last_attempt());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn backoff(mut self, intervals: impl IntoIterator<Item = Duration>) -> Enqueue {
         self.backoff = Some(intervals.into_iter().collect());
         self
@@ -100,6 +142,17 @@ impl Enqueue {
     /// engine's largest one, 64 MiB unless the limits are wider. Without any key it is lost then. At
     /// most ten, see [`Limits::dead_letter_keys`].
     /// The empty key is refused, which Deno's runtime takes: nothing under it can be read.
+    ///
+    /// ```
+    /// use icecore::{Enqueue, Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let message = Enqueue::new("remind ada").backoff([]);
+    /// kv.enqueue(message.keys_if_undelivered([key!["failed", 1]]))?;
+    /// kv.queue("").receive()?.expect("the store is open").fail()?;
+    /// assert_eq!(kv.get(key!["failed", 1])?.str()?, "remind ada");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn keys_if_undelivered(mut self, keys: impl IntoIterator<Item: Into<Key>>) -> Enqueue {
         self.dead_letters = keys.into_iter().map(Into::into).collect();
         self

@@ -53,6 +53,18 @@ const PAST_DEADLINES: u8 = 0xff;
 
 /// The identity of a message: it stays the same through all attempts, and no other message of the
 /// store ever has it. Later messages have greater ones.
+///
+/// ```
+/// use icecore::Kv;
+///
+/// let kv = Kv::in_memory()?;
+/// let commit = kv.atomic().enqueue("first").enqueue("second").commit()?;
+/// let waiting = kv.queue("").peek(2)?;
+/// assert!(waiting[0].id < waiting[1].id);
+/// assert_eq!(commit.versionstamp(), Some(waiting[1].id.versionstamp));
+/// assert_eq!(waiting[1].id.index, 1);
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId {
     /// The commit that sent it.

@@ -18,6 +18,16 @@ use crate::error::{Error, ErrorKind};
 const FAILURE_PATIENCE: Duration = Duration::from_millis(200);
 
 /// How [`Queue::listen`] works.
+///
+/// ```
+/// use icecore::{Kv, ListenOptions, Message};
+///
+/// let kv = Kv::in_memory()?;
+/// assert_eq!(ListenOptions::default().concurrency, 1);
+/// let work = |_: &Message| Ok::<(), String>(());
+/// assert!(kv.queue("").listen(ListenOptions { concurrency: 0 }, work).is_err());
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenOptions {
     /// How many messages may be in work at once: each takes a thread. The default is 1: then one
@@ -34,6 +44,21 @@ impl Default for ListenOptions {
 /// Threads that receive messages and call a handler: [`Queue::listen`]. They end when this is
 /// [stopped](Listener::stop) or dropped, and when the store is closed. Until then they keep the
 /// store open.
+///
+/// ```
+/// use std::sync::mpsc;
+/// use icecore::{Kv, ListenOptions, Message};
+///
+/// let kv = Kv::in_memory()?;
+/// let (done, results) = mpsc::channel();
+/// let handler = move |message: &Message| done.send(message.payload().clone());
+/// let listener = kv.queue("").listen(ListenOptions::default(), handler)?;
+/// kv.enqueue("hello")?;
+/// assert_eq!(results.recv().expect("the listener runs"), "hello".into());
+/// drop(listener);
+/// assert!(results.recv().is_err(), "the handler is gone");
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[must_use = "dropping a listener stops it"]
 pub struct Listener {
     shared: Arc<Shared>,
@@ -87,6 +112,18 @@ impl Listener {
     /// Receives no further messages, and waits until the handlers that are running have come to
     /// their end.
     ///
+    /// ```
+    /// use icecore::{Kv, ListenOptions, Message};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let work = |_: &Message| Ok::<(), String>(());
+    /// let listener = kv.queue("").listen(ListenOptions::default(), work)?;
+    /// listener.stop()?;
+    /// kv.enqueue("hello")?;
+    /// assert_eq!(kv.queue("").len()?, 1, "nobody listens");
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The first error that made one of the threads end, or that kept a message from being given
     /// up, which does not end them.
@@ -97,6 +134,17 @@ impl Listener {
 
     /// Waits until the listener has come to its end by itself, because the store was closed or by
     /// an error.
+    ///
+    /// ```
+    /// use icecore::{Kv, ListenOptions, Message};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let work = |_: &Message| Ok::<(), String>(());
+    /// let listener = kv.queue("").listen(ListenOptions::default(), work)?;
+    /// kv.close()?;
+    /// assert!(listener.wait().is_ok());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Listener::stop`].

@@ -56,37 +56,116 @@ impl fmt::Debug for Message {
 
 impl Message {
     /// What was sent.
+    ///
+    /// ```
+    /// use icecore::{Kv, Value};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue(7)?;
+    /// let message = kv.queue("").receive()?.expect("the store is open");
+    /// assert_eq!(message.payload(), &Value::U64(7));
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn payload(&self) -> &Value {
         &self.payload
     }
 
     /// How often this message has been received, this time included.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use icecore::{Enqueue, Kv};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue(Enqueue::new("hello").backoff([Duration::ZERO]))?;
+    /// kv.queue("").receive()?.expect("the store is open").fail()?;
+    /// let message = kv.queue("").receive()?.expect("the store is open");
+    /// assert_eq!(message.attempt(), 2);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
     /// Whether there is no further attempt after this one.
+    ///
+    /// ```
+    /// use icecore::{Enqueue, Kv};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue(Enqueue::new("only once").backoff([]))?;
+    /// let message = kv.queue("").receive()?.expect("the store is open");
+    /// assert!(message.is_last_attempt());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn is_last_attempt(&self) -> bool {
         is_exhausted(&self.row, self.attempt)
     }
 
     /// The identity of the message. It is the same in all attempts, so a receiver that must not do
     /// its work twice can note it with the work.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue("greet ada")?;
+    /// let message = kv.queue("").receive()?.expect("the store is open");
+    /// // The work and the note of it, together or not at all.
+    /// let done = key!["done", message.id().to_string()];
+    /// let work = kv.atomic().check_absent(&done).set(&done, "").sum(key!["greetings"], 1);
+    /// assert!(work.commit()?.versionstamp().is_some(), "no attempt has done it before");
+    /// message.finish()?;
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn id(&self) -> MessageId {
         self.spot().id
     }
 
     /// When it was sent, by the store's clock.
+    ///
+    /// ```
+    /// use icecore::Kv;
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue("hello")?;
+    /// let message = kv.queue("").receive()?.expect("the store is open");
+    /// assert!(message.enqueued_at() <= message.ready_at());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn enqueued_at(&self) -> SystemTime {
         moment(self.row.enqueued_ms)
     }
 
     /// When it was ready for this attempt, by the store's clock.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use icecore::{Enqueue, Kv};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let wait = Duration::from_millis(5);
+    /// kv.enqueue(Enqueue::new("soon").delay(wait))?;
+    /// let message = kv.queue("").receive()?.expect("the store is open");
+    /// assert_eq!(message.ready_at(), message.enqueued_at() + wait);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn ready_at(&self) -> SystemTime {
         moment(self.spot().deadline_ms)
     }
 
     /// The work is done: removes the message, with the store's default durability.
+    ///
+    /// ```
+    /// use icecore::Kv;
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue("hello")?;
+    /// let message = kv.queue("").receive()?.expect("the store is open");
+    /// message.finish()?;
+    /// assert!(kv.queue("").is_empty()?);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Kv::set`]. Then the message remains, and is received again: at once if the store takes
@@ -148,6 +227,22 @@ impl Message {
 
     /// As [`Message::finish`], without blocking a thread. The message is removed even if the
     /// future is dropped.
+    ///
+    /// ```
+    /// use icecore::{Error, Kv};
+    ///
+    /// async fn work(kv: &Kv) -> Result<(), Error> {
+    ///     if let Some(message) = kv.queue("").receive_async().await? {
+    ///         message.finish_async().await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let kv = Kv::in_memory()?;
+    /// # kv.enqueue("hello")?;
+    /// # futures_lite::future::block_on(work(&kv))?;
+    /// # assert!(kv.queue("").is_empty()?);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn finish_async(mut self) -> Settle {
         let (lease, change) = self.finishing();
         Settle::new(self.kv.clone(), &change, lease, None)
@@ -175,6 +270,22 @@ impl Message {
 
     /// As [`Message::fail`], without blocking a thread. The failure counts even if the future is
     /// dropped.
+    ///
+    /// ```
+    /// use icecore::{Error, Kv};
+    ///
+    /// async fn put_off(kv: &Kv) -> Result<(), Error> {
+    ///     if let Some(message) = kv.queue("").receive_async().await? {
+    ///         message.fail_async().await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let kv = Kv::in_memory()?;
+    /// # kv.enqueue("hello")?;
+    /// # futures_lite::future::block_on(put_off(&kv))?;
+    /// # assert_eq!(kv.queue("").peek(1)?[0].attempts, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
     pub fn fail_async(mut self) -> Settle {
         let (lease, change, moved_to) = self.failing();
         Settle::new(self.kv.clone(), &change, lease, moved_to)

@@ -75,6 +75,24 @@ fn look(queue: &Queue, waiter: &mut Waiter) -> Result<Look, Error> {
 /// A message to come: [`Queue::receive_async`]. It needs no particular executor.
 ///
 /// When it is dropped before it is done, no message is lost, and none has had an attempt.
+///
+/// ```
+/// use icecore::{Error, Kv};
+///
+/// async fn drain(kv: &Kv) -> Result<u32, Error> {
+///     let mut messages = 0;
+///     while let Some(message) = kv.queue("").receive_async().await? {
+///         message.finish_async().await?;
+///         messages += 1;
+///         # kv.close()?;
+///     }
+///     Ok(messages) // The store is closed.
+/// }
+/// # let kv = Kv::in_memory()?;
+/// # kv.enqueue("hello")?;
+/// # assert_eq!(futures_lite::future::block_on(drain(&kv))?, 1);
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[must_use = "a message is received only while the future is polled"]
 pub struct Receive {
     /// Dropped first: whoever it wakes may look at once.

@@ -17,6 +17,18 @@ use crate::kv::Kv;
 /// The end of a message, which goes on whether or not this is polled:
 /// [`Message::finish_async`](crate::Message::finish_async),
 /// [`Message::fail_async`](crate::Message::fail_async).
+///
+/// ```
+/// use icecore::Kv;
+///
+/// let kv = Kv::in_memory()?;
+/// kv.enqueue("hello")?;
+/// let message = kv.queue("").receive()?.expect("the store is open");
+/// let settle = message.finish_async(); // Under way, whether or not anybody polls it.
+/// futures_lite::future::block_on(settle)?;
+/// assert!(kv.queue("").is_empty()?);
+/// # Ok::<(), icecore::Error>(())
+/// ```
 #[must_use = "whether the message is settled is known only when the future is done"]
 pub struct Settle {
     future: CommitFuture,
