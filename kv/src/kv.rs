@@ -231,9 +231,9 @@ impl Kv {
     ///
     /// let kv = Kv::in_memory()?;
     /// kv.set(key!["a"], 1)?;
-    /// assert_eq!(kv.stats()?.flushes, 0);
+    /// assert_eq!(kv.check()?.tables, 0);
     /// kv.flush()?;
-    /// assert_eq!(kv.stats()?.flushes, 1);
+    /// assert_eq!(kv.check()?.tables, 1);
     /// # Ok::<(), icecore::Error>(())
     /// ```
     ///
