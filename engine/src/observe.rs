@@ -6,7 +6,8 @@
 //! before the call that commits returns. That is usually before the commit is visible, so whoever
 //! wants to read what an observer was told of waits with [`Engine::wait_visible`] or
 //! [`Engine::poll_visible`] first. But another thread that drives the log may make the commit
-//! visible first, and somebody may read it an instant before the observer is told.
+//! visible first, and somebody may read it an instant before the observer is told:
+//! [`Engine::wait_told`] closes that gap.
 //!
 //! 1. *Who registers is told of exactly the commits above a stamp.* Registration takes the writer
 //!    lock, so that each commit comes before or after it: [`Observation::since`] is the last stamp
@@ -196,6 +197,13 @@ impl Engine {
     /// [`Error::InvalidArgument`] for a stamp that was not issued yet.
     pub fn wait_visible(&self, stamp: Versionstamp) -> Result<(), Error> {
         self.core().wait_visible(stamp)
+    }
+
+    /// Returns when observers have been told of every commit that is visible at the time of the call:
+    /// it waits for the commit at hand, if there is one. For whoever concludes from what was *not*
+    /// told.
+    pub fn wait_told(&self) {
+        drop(lock(&self.core().writer));
     }
 
     /// Whether the commit `stamp` is visible. If not, `waker` is called when it is, or when it

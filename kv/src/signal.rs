@@ -189,8 +189,12 @@ impl Subscription {
         Poll::Ready(self.unless_closed(snapshot.map_err(Error::from)))
     }
 
-    /// The newest commit that touched an observed key since the subscription began, visible or not.
+    /// The newest commit that touched an observed key since the subscription began. All that are
+    /// visible at the time of the call are taken into account, and perhaps later ones.
     pub(crate) fn touched(&self) -> Versionstamp {
+        if let Some(source) = &self.source {
+            source.kv.engine().wait_told();
+        }
         self.signal.lock().touched
     }
 
