@@ -118,6 +118,35 @@ impl Value {
             .map_err(|error| Error::invalid("the value cannot be serialized", error.to_string()))?;
         Ok(Value::V8(serialized.into()))
     }
+
+    /// The JavaScript value as a type that serde knows: the way back from [`Value::typed`].
+    ///
+    /// ```
+    /// use icecore::{Enqueue, Kv, Value};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue(Enqueue::new(Value::typed(&("mail", 17))?))?;
+    /// let message = kv.queue("").receive()?.unwrap();
+    /// assert_eq!(message.payload().to_typed::<(String, u32)>()?, ("mail".to_owned(), 17));
+    /// message.finish()?;
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it is bytes or a [`Value::U64`], or
+    /// another JavaScript value.
+    pub fn to_typed<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        let refused = |what: String| {
+            let text = format!("the value is not a {}", std::any::type_name::<T>());
+            Error::with_text(crate::ErrorKind::TypeMismatch, text, what)
+        };
+        match self {
+            Value::V8(serialized) => {
+                icecore_v8::from_slice(serialized).map_err(|error| refused(error.to_string()))
+            }
+            Value::Bytes(_) | Value::U64(_) => Err(refused(format!("it is {}", self.kind()))),
+        }
+    }
 }
 
 #[cfg(feature = "serde")]
