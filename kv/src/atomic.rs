@@ -3,12 +3,7 @@
 //! This is optimistic concurrency control as in Deno KV: read without locks, then commit on the
 //! condition that what was read is still so.
 
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use icecore_engine::{Batch, Check, CommitFuture, Durability, Outcome};
+use icecore_engine::{Batch, Check, Durability};
 use icecore_model::Versionstamp;
 
 use crate::Selector;
@@ -18,6 +13,7 @@ use crate::expiry::Expiry;
 use crate::key::Key;
 use crate::kv::Kv;
 use crate::mutation::{Mutation, Prepared};
+use crate::outcome::{Commit, Pending};
 use crate::queue::{Enqueue, PreparedMessage};
 use crate::sum::SumRange;
 use crate::value::Value;
@@ -53,59 +49,6 @@ pub struct Atomic<'kv> {
     mutations: Vec<Mutation>,
     /// After the mutations, in this order.
     messages: Vec<Enqueue>,
-}
-
-/// What became of an atomic operation.
-///
-/// ```
-/// use icecore::{Commit, Kv, key};
-///
-/// let kv = Kv::in_memory()?;
-/// kv.set(key!["b"], 1)?;
-/// let commit = kv.atomic().check_absent(key!["a"]).check_absent(key!["b"]).commit()?;
-/// assert_eq!(commit, Commit::CheckFailed { indexes: vec![1] });
-/// # Ok::<(), icecore::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "a failed check is an outcome, not an error"]
-pub enum Commit {
-    /// All of it took effect.
-    Done {
-        /// The versionstamp of everything that it set.
-        versionstamp: Versionstamp,
-    },
-    /// Nothing took effect, because some checks do not hold.
-    CheckFailed {
-        /// Which ones: places in the order in which they were added, from 0, ascending.
-        indexes: Vec<usize>,
-    },
-}
-
-impl Commit {
-    /// The versionstamp; `None` if a check failed.
-    ///
-    /// ```
-    /// use icecore::{Kv, key};
-    ///
-    /// let kv = Kv::in_memory()?;
-    /// let claim = || kv.atomic().check_absent(key!["seat"]).set(key!["seat"], "taken").commit();
-    /// assert!(claim()?.versionstamp().is_some());
-    /// assert!(claim()?.versionstamp().is_none());
-    /// # Ok::<(), icecore::Error>(())
-    /// ```
-    pub fn versionstamp(&self) -> Option<Versionstamp> {
-        match self {
-            Commit::Done { versionstamp } => Some(*versionstamp),
-            Commit::CheckFailed { .. } => None,
-        }
-    }
-
-    fn from_outcome(outcome: Outcome) -> Commit {
-        match outcome {
-            Outcome::Committed(versionstamp) => Commit::Done { versionstamp },
-            Outcome::CheckFailed { indexes } => Commit::CheckFailed { indexes },
-        }
-    }
 }
 
 impl<'kv> Atomic<'kv> {
@@ -547,7 +490,7 @@ impl<'kv> Atomic<'kv> {
     pub fn commit_async_with(self, durability: Durability) -> Pending {
         let engine = self.kv.engine();
         let submitted = self.submit(|batch| engine.commit_async(batch, durability));
-        Pending { state: submitted.map_err(Some) }
+        Pending::new(submitted)
     }
 
     /// Puts the operation into the engine's form, and hands it over.
@@ -571,44 +514,5 @@ impl<'kv> Atomic<'kv> {
         let mutations: Vec<_> =
             mutations.chain(messages.iter().map(PreparedMessage::engine)).collect();
         Ok(hand_over(Batch { checks: &checks, mutations: &mutations }))
-    }
-}
-
-/// A commit that was submitted: the future of what became of it.
-///
-/// ```
-/// use icecore::{Commit, Error, Kv, key};
-///
-/// async fn rename(kv: &Kv, name: &str) -> Result<Commit, Error> {
-///     kv.atomic().set(key!["name"], name).commit_async().await
-/// }
-/// # let kv = Kv::in_memory()?;
-/// # assert!(futures_lite::future::block_on(rename(&kv, "ada"))?.versionstamp().is_some());
-/// # Ok::<(), icecore::Error>(())
-/// ```
-#[must_use = "what became of the commit is known only when its future is done"]
-pub struct Pending {
-    /// The error is taken when it is told.
-    state: Result<CommitFuture, Option<Error>>,
-}
-
-impl fmt::Debug for Pending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending").finish_non_exhaustive()
-    }
-}
-
-impl Future for Pending {
-    type Output = Result<Commit, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.state {
-            Ok(future) => Pin::new(future)
-                .poll(context)
-                .map(|outcome| outcome.map(Commit::from_outcome).map_err(Error::from)),
-            Err(error) => {
-                Poll::Ready(Err(error.take().expect("a future is not polled after its end")))
-            }
-        }
     }
 }

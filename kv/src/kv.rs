@@ -6,13 +6,14 @@ use std::sync::Arc;
 use icecore_engine::{Engine, Environment, Stats};
 use icecore_model::Versionstamp;
 
-use crate::atomic::{Atomic, Commit};
+use crate::atomic::Atomic;
 use crate::builder::Builder;
 use crate::check::{self, CheckReport};
 use crate::error::Error;
 use crate::expiry::Expiry;
 use crate::key::Key;
 use crate::limits::Limits;
+use crate::outcome::Commit;
 use crate::queue::Lines;
 use crate::value::Value;
 

@@ -69,6 +69,7 @@ mod limits;
 mod list;
 mod literal;
 mod mutation;
+mod outcome;
 mod queue;
 mod read;
 mod selector;
@@ -82,7 +83,7 @@ mod walk;
 mod watch;
 mod weigh;
 
-pub use atomic::{Atomic, Commit, Pending};
+pub use atomic::Atomic;
 pub use builder::Builder;
 pub use bytes::Bytes;
 pub use check::CheckReport;
@@ -103,6 +104,7 @@ pub use limits::{Limit, Limits};
 pub use list::{Consistency, List};
 pub use literal::ParseKeyError;
 pub use mutation::Mutation;
+pub use outcome::{Commit, Pending};
 pub use queue::{
     Enqueue, ListenOptions, Listener, Message, MessageId, Queue, Receive, Settle, Waiting,
 };

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
 
 mod atomic;
+mod expiry;
 mod feed;
+mod limits;
 mod machine;
 mod paging;
 mod queue;
