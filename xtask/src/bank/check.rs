@@ -63,13 +63,23 @@ struct Version {
     expires_ms: Option<(u64, u64)>,
 }
 
-/// Whether a version is there.
+/// Whether a version is there, or a check holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Presence {
     Yes,
     No,
     /// It expires about now.
     Either,
+}
+
+impl Presence {
+    fn inverted(self) -> Presence {
+        match self {
+            Presence::Yes => Presence::No,
+            Presence::No => Presence::Yes,
+            Presence::Either => Presence::Either,
+        }
+    }
 }
 
 impl Version {
@@ -192,7 +202,8 @@ impl Checker {
                 });
             }
             for (key, expected) in &tried.checks {
-                if !self.could_pass(key, *expected, &tried.span) {
+                // In the state of all commits so far.
+                if self.holds(key, *expected, Versionstamp::MAX, &tried.span) == Presence::No {
                     self.problem(|| format!("at {stamp} a check of {key} passed: {tried:?}"));
                 }
             }
@@ -200,42 +211,20 @@ impl Checker {
         }
     }
 
-    /// Whether the check can pass in the state of all commits so far.
-    fn could_pass(&self, key: &Key, expected: Option<Versionstamp>, span: &Span) -> bool {
-        self.could_pass_at(key, expected, Versionstamp::MAX, span)
-    }
-
-    fn could_pass_at(
+    /// Whether a check holds in the state at `at`.
+    fn holds(
         &self,
         key: &Key,
         expected: Option<Versionstamp>,
         at: Versionstamp,
         span: &Span,
-    ) -> bool {
+    ) -> Presence {
         let version = self.replay.newest(key, at);
         let presence = version.map_or(Presence::No, |version| version.presence(span));
         match expected {
-            None => presence != Presence::Yes,
-            Some(stamp) => {
-                presence != Presence::No && version.is_some_and(|version| version.stamp == stamp)
-            }
-        }
-    }
-
-    fn could_fail_at(
-        &self,
-        key: &Key,
-        expected: Option<Versionstamp>,
-        at: Versionstamp,
-        span: &Span,
-    ) -> bool {
-        let version = self.replay.newest(key, at);
-        let presence = version.map_or(Presence::No, |version| version.presence(span));
-        match expected {
-            None => presence != Presence::No,
-            Some(stamp) => {
-                presence != Presence::Yes || version.is_none_or(|version| version.stamp != stamp)
-            }
+            None => presence.inverted(),
+            Some(stamp) if version.is_some_and(|version| version.stamp == stamp) => presence,
+            Some(_) => Presence::No,
         }
     }
 
@@ -245,11 +234,9 @@ impl Checker {
         let span = &tried.span;
         let explains = |at: Versionstamp| {
             tried.checks.iter().enumerate().all(|(index, (key, expected))| {
-                if indexes.contains(&index) {
-                    self.could_fail_at(key, *expected, at, span)
-                } else {
-                    self.could_pass_at(key, *expected, at, span)
-                }
+                let impossible =
+                    if indexes.contains(&index) { Presence::Yes } else { Presence::No };
+                self.holds(key, *expected, at, span) != impossible
             })
         };
         if !self.replay.moments(span.acknowledged, span.visible).any(explains) {
