@@ -51,6 +51,7 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+mod below;
 mod builder;
 mod check;
 mod children;
@@ -84,6 +85,9 @@ mod watch;
 mod weigh;
 
 pub use atomic::Atomic;
+pub use below::{
+    Durability, Environment, Int, LevelStats, LogStats, ParseStampError, Part, Stats, Versionstamp,
+};
 pub use builder::Builder;
 pub use bytes::Bytes;
 pub use check::CheckReport;
@@ -92,11 +96,6 @@ pub use entry::Entry;
 pub use error::{Error, ErrorKind};
 pub use expiry::Expiry;
 pub use feed::{Event, Feed, KeyRange};
-pub use icecore_engine::{Durability, Environment, LevelStats, LogStats, Stats};
-pub use icecore_model::Versionstamp;
-pub use icecore_model::int::Int;
-pub use icecore_model::key::Part;
-pub use icecore_model::stamp::ParseStampError;
 pub use key::{IntoPart, Key};
 pub use keys::Keys;
 pub use kv::Kv;
