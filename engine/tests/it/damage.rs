@@ -306,9 +306,9 @@ fn older_versions_of_files_are_noticed() {
     assert_eq!(machine.try_open(small()).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
-#[test]
-fn an_older_version_of_the_log_of_a_closed_store_is_noticed() {
-    let mut machine = Machine::new(1);
+/// A machine whose store holds twenty keys, and its files as they were when it held ten.
+fn twenty_keys_and_the_files_of_ten() -> (Machine, Engine, Vec<(Name, Vec<u8>)>) {
+    let machine = Machine::new(1);
     let engine = machine.open(logging());
     for i in 0..10 {
         set(&engine, &format!("{i}"), b"v");
@@ -317,6 +317,12 @@ fn an_older_version_of_the_log_of_a_closed_store_is_noticed() {
     for i in 10..20 {
         set(&engine, &format!("{i}"), b"v");
     }
+    (machine, engine, older)
+}
+
+#[test]
+fn an_older_version_of_the_log_of_a_closed_store_is_noticed() {
+    let (mut machine, engine, older) = twenty_keys_and_the_files_of_ten();
     engine.close().unwrap();
     machine.at_rest(|disk| disk.restore_older(&older, |name| matches!(name, Name::Wal(_))));
     let error = machine.try_open(small()).unwrap_err();
@@ -378,15 +384,7 @@ fn damage_anywhere_in_a_table_is_found_by_whoever_reads_there() {
 
 #[test]
 fn a_log_that_ends_before_what_the_tables_hold_is_noticed() {
-    let mut machine = Machine::new(1);
-    let engine = machine.open(logging());
-    for i in 0..10 {
-        set(&engine, &format!("{i}"), b"v");
-    }
-    let older = machine.disk.snapshot_files();
-    for i in 10..20 {
-        set(&engine, &format!("{i}"), b"v");
-    }
+    let (mut machine, engine, older) = twenty_keys_and_the_files_of_ten();
     engine.flush().unwrap();
     set(&engine, "acknowledged", b"v");
     machine.kill();
