@@ -3,6 +3,7 @@
 mod api;
 mod bank;
 mod deno_diff;
+mod model;
 mod mutants;
 #[allow(dead_code, reason = "its checks come one by one")]
 mod report;
@@ -31,6 +32,8 @@ enum Task {
     DenoDiff(deno_diff::Arguments),
     /// Looks for bugs that were planted.
     Mutants(mutants::Arguments),
+    /// Writes a million keys through thousands of flushes, and compares them with a model.
+    Model(model::Arguments),
     /// Compares the public items with the list that was reviewed.
     Api(api::Arguments),
     /// Runs everything that CI runs, and a short simulation.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Task::Sim(arguments) => sim::run(&arguments),
         Task::DenoDiff(arguments) => deno_diff::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
+        Task::Model(arguments) => model::run(&arguments),
         Task::Api(arguments) => api::run(&arguments),
         Task::Verify => verify::run(),
     };

@@ -2,7 +2,7 @@
 //!
 //! The history: every key once; then overwriting, deleting and deleting ranges of keys, in random
 //! order. The model is one number for each key: which of its values is the present one, if any.
-//! The test here runs it with few keys; `examples/million.rs` with as many as one likes.
+//! The test here runs it with few keys; `cargo xtask model` with as many as one likes.
 
 use std::error::Error;
 
