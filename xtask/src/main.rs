@@ -5,6 +5,7 @@ mod bank;
 mod deno_diff;
 mod model;
 mod mutants;
+mod programme;
 #[allow(dead_code, reason = "its checks come one by one")]
 mod report;
 mod search;
@@ -34,6 +35,10 @@ enum Task {
     Mutants(mutants::Arguments),
     /// Writes a million keys through thousands of flushes, and compares them with a model.
     Model(model::Arguments),
+    /// Runs the crash-safety programme within a few minutes.
+    Programme(programme::Gate),
+    /// Runs the crash-safety programme for hours, and writes a report.
+    Soak(programme::Soak),
     /// Compares the public items with the list that was reviewed.
     Api(api::Arguments),
     /// Runs everything that CI runs, and a short simulation.
@@ -47,6 +52,8 @@ fn main() -> ExitCode {
         Task::DenoDiff(arguments) => deno_diff::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Model(arguments) => model::run(&arguments),
+        Task::Programme(arguments) => programme::gate(&arguments),
+        Task::Soak(arguments) => programme::soak(&arguments),
         Task::Api(arguments) => api::run(&arguments),
         Task::Verify => verify::run(),
     };
