@@ -188,7 +188,8 @@ impl World {
     pub(super) fn take_stock(&mut self) {
         for inode in self.inodes.values_mut() {
             inode.links = 0;
-            inode.handles = 0;
+            inode.handles.clear();
+            inode.owed.clear();
         }
         for directory in &mut self.directories {
             directory.exclusive = false;

@@ -20,9 +20,9 @@ use crate::{Disk, File, Listed, LockError, LockGuard, LockMode, Name, OpenMode};
 impl SimDisk {
     /// A handle of an inode that counts one more handle. It is made outside of the world's lock,
     /// which it takes when it is dropped.
-    fn file(&self, inode: InodeId, name: Name, mode: OpenMode) -> Box<dyn File> {
+    fn file(&self, (inode, handle): (InodeId, u64), name: Name, mode: OpenMode) -> Box<dyn File> {
         let shared = Arc::clone(&self.shared);
-        Box::new(SimFile { shared, life: self.life, inode, name, mode })
+        Box::new(SimFile { shared, life: self.life, inode, handle, name, mode })
     }
 
     fn whole<T>(
@@ -51,6 +51,9 @@ impl Disk for SimDisk {
         world.record(OpKind::Lock, None, (here as u64, u64::from(held)), Ok(0));
         if held {
             return Err(LockError::Held { holder: "this process".to_owned() });
+        }
+        if mode == LockMode::Exclusive && world.read_only {
+            return Err(LockError::Io(Errno::ROFS.into()));
         }
         let missing = world.find(here, Name::Lock).is_err();
         if mode == LockMode::Exclusive && missing {
@@ -89,8 +92,7 @@ impl Disk for SimDisk {
     fn create(&self, name: Name) -> io::Result<Box<dyn File>> {
         let inode = self.whole(OpKind::Create, Some(name), |world| {
             let inode = world.create(self.directory, name)?;
-            world.inode(inode).handles += 1;
-            Ok(inode)
+            Ok((inode, world.open_handle(inode)))
         })?;
         Ok(self.file(inode, name, OpenMode::ReadWrite))
     }
@@ -101,8 +103,10 @@ impl Disk for SimDisk {
                 return Err(Errno::LOOP.into());
             }
             let inode = world.find(self.directory, name)?;
-            world.inode(inode).handles += 1;
-            Ok(inode)
+            if world.read_only && mode == OpenMode::ReadWrite {
+                return Err(Errno::ROFS.into());
+            }
+            Ok((inode, world.open_handle(inode)))
         })?;
         Ok(self.file(inode, name, mode))
     }
@@ -120,7 +124,12 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         self.whole(OpKind::SyncDir, None, |world| {
-            world.sync_dir(self.directory);
+            if world.dice.happens(world.rules.lying_syncs) {
+                let pending = !world.directories[self.directory].pending.is_empty();
+                world.betrayals += u64::from(pending);
+            } else {
+                world.sync_dir(self.directory);
+            }
             Ok(())
         })
     }
@@ -137,6 +146,7 @@ impl Disk for SimDisk {
                 Some(i) if !world.directories[i].is_empty() => return Err(Errno::EXIST.into()),
                 Some(i) => i,
                 None => {
+                    world.room_for_entry()?;
                     world.directories.push(Directory::new(label));
                     world.directories.len() - 1
                 }

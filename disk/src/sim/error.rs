@@ -82,13 +82,26 @@ pub enum Failure {
     TooManyFiles,
     /// `ENOMEM`.
     NoMemory,
+    /// `ENFILE`.
+    NoFileTable,
     /// Not an error: a read or a write of fewer bytes than asked. Other calls fail with `EIO`.
     Short,
+    /// E5: a sync or durable write loses sectors and says so only the next time. Other calls fail
+    /// with `EIO`.
+    Late,
+    /// E6: a sync or durable write loses sectors and tells only the other handles. Other calls fail
+    /// with `EIO`.
+    Stray,
+    /// E9: a sync or durable write succeeds without making anything durable. Other calls fail with
+    /// `EIO`.
+    Lie,
+    /// E8: a read or write of another place. Other calls fail with `EIO`.
+    Astray,
 }
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Failure; 10] = [
+    pub const ALL: [Failure; 15] = [
         Failure::Io,
         Failure::NoSpace,
         Failure::Quota,
@@ -98,14 +111,24 @@ impl Failure {
         Failure::ReadOnly,
         Failure::TooManyFiles,
         Failure::NoMemory,
+        Failure::NoFileTable,
         Failure::Short,
+        Failure::Late,
+        Failure::Stray,
+        Failure::Lie,
+        Failure::Astray,
     ];
 }
 
 impl From<Failure> for io::Error {
     fn from(failure: Failure) -> io::Error {
         let errno = match failure {
-            Failure::Io | Failure::Short => Errno::IO,
+            Failure::Io
+            | Failure::Short
+            | Failure::Late
+            | Failure::Stray
+            | Failure::Lie
+            | Failure::Astray => Errno::IO,
             Failure::NoSpace => Errno::NOSPC,
             Failure::Quota => Errno::DQUOT,
             Failure::TooBig => Errno::FBIG,
@@ -114,6 +137,7 @@ impl From<Failure> for io::Error {
             Failure::ReadOnly => Errno::ROFS,
             Failure::TooManyFiles => Errno::MFILE,
             Failure::NoMemory => Errno::NOMEM,
+            Failure::NoFileTable => Errno::NFILE,
         };
         errno.into()
     }

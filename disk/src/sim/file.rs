@@ -17,6 +17,8 @@ pub(super) struct SimFile {
     pub(super) shared: Arc<Shared>,
     pub(super) life: u64,
     pub(super) inode: InodeId,
+    /// Its number among all handles.
+    pub(super) handle: u64,
     /// The name under which it was opened, for the trace.
     pub(super) name: Name,
     pub(super) mode: OpenMode,
@@ -46,7 +48,9 @@ impl Drop for SimFile {
     fn drop(&mut self) {
         let mut world = self.shared.lock();
         if world.lives(self.life) {
-            world.inode(self.inode).handles -= 1;
+            let (inode, handle) = (world.inode(self.inode), self.handle);
+            inode.handles.remove(&handle);
+            inode.owed.remove(&handle);
             world.free_if_unused(self.inode);
         }
     }
@@ -95,7 +99,11 @@ impl File for SimFile {
             }
             Ok(step) => {
                 let sound = World::within(write.offset, write.data.len() as u64);
-                let result = self.writable().and(sound).and_then(|()| world.land(id, step.failure));
+                let result = self
+                    .writable()
+                    .and(sound)
+                    .and_then(|()| world.land(id, self.handle, step.failure));
+                world.note_failed_sync(write.durable, self.name, &result);
                 world.record(OpKind::Complete, Some(self.name), range, result.as_ref().map(|_| 0));
                 result
             }
@@ -144,6 +152,9 @@ impl File for SimFile {
         self.whole(OpKind::SetLen, bytes, |world| {
             self.writable()?;
             World::within(0, bytes)?;
+            if bytes > world.inode(self.inode).len {
+                world.room_for_entry()?;
+            }
             let before = world.inode(self.inode).charged;
             world.inode(self.inode).set_len(bytes);
             world.used -= before - world.inode(self.inode).charged;
@@ -170,17 +181,15 @@ impl File for SimFile {
         let step = world.enter(self.life, OpKind::Sync)?;
         let result = if step.last {
             // What it has reached by now, the crash decides.
+            if !world.rules.syncs {
+                world.inode(self.inode).settle();
+            }
             world.stop();
             Err(stopped())
-        } else if let Some(failure) = step.failure {
-            if failure != Failure::Interrupted {
-                world.drop_writes(self.inode, None);
-            }
-            Err(failure.into())
         } else {
-            world.inode(self.inode).settle();
-            Ok(())
+            world.sync(self.inode, self.handle, step.failure)
         };
+        world.note_failed_sync(true, self.name, &result);
         world.record(OpKind::Sync, Some(self.name), (0, 0), result.as_ref().map(|()| 0));
         result
     }
@@ -213,33 +222,62 @@ impl World {
     }
 
     /// Finishes a write in flight.
-    fn land(&mut self, id: u64, failure: Option<Failure>) -> io::Result<()> {
+    fn land(&mut self, id: u64, handle: u64, failure: Option<Failure>) -> io::Result<()> {
         let flight = self.flights.remove(&id).expect("a ticket is completed once, by its file");
         let Flight { inode, offset, data, durable, failure: own } = flight;
         self.maybe_evict(inode);
         let end = offset + data.len() as u64;
-        if let Some(failure) = own.or(failure) {
-            if durable && self.dice.coin() && self.reserve(inode, end) >= end {
+        let (failure, astray) = self.astray(own.or(failure));
+        if let Some(failure) = failure {
+            let quiet = matches!(failure, Failure::Late | Failure::Stray | Failure::Lie);
+            if durable && (quiet || self.dice.coin()) && self.reserve(inode, end) >= end {
                 // All of it got into the cache, but some of it will never get any further.
                 self.inode(inode).write(offset, &data);
-                self.drop_writes(inode, Some((offset, data.len())));
-            } else {
-                self.write_some_sectors(inode, offset, &data);
+                return self.break_sync(inode, handle, Some((offset, data.len())), failure);
             }
+            self.write_some_sectors(inode, offset, &data);
             return Err(failure.into());
         }
-        let reached = self.reserve(inode, end);
+        if durable && self.inode(inode).owed.remove(&handle) {
+            self.write_some_sectors(inode, offset, &data);
+            return Err(Errno::IO.into());
+        }
+        let reached = self.reach_for(inode, end, durable);
         if reached < end {
             let fits = usize_of(reached.saturating_sub(offset));
             self.inode(inode).write(offset, &data[..fits]);
             return Err(Errno::NOSPC.into());
         }
-        if durable {
+        if durable && !astray {
             self.inode(inode).write_through(offset, &data);
         } else {
             self.inode(inode).write(offset, &data);
         }
+        if astray {
+            self.misdirect(inode, offset, data.len());
+        }
         Ok(())
+    }
+
+    /// Tells a write that goes astray (E8) from one that fails.
+    fn astray(&mut self, failure: Option<Failure>) -> (Option<Failure>, bool) {
+        let armed = failure == Some(Failure::Astray);
+        let failure = failure.filter(|_| !armed);
+        let astray =
+            armed || (failure.is_none() && self.dice.happens(self.rules.misdirected_writes));
+        (failure, astray)
+    }
+
+    /// How far a file can be written if it is to reach up to `end`. Blocks may be allocated late.
+    fn reach_for(&mut self, inode: InodeId, end: u64, durable: bool) -> u64 {
+        if durable || !self.rules.late_space {
+            return self.reserve(inode, end);
+        }
+        let inode = self.inode(inode);
+        if end > inode.charged {
+            inode.late = inode.late.max(end);
+        }
+        end
     }
 
     /// A write that goes past the cache fails half-way: any of its sectors were written.
@@ -258,13 +296,6 @@ impl World {
         }
     }
 
-    /// E3: a failing sync drops pending writes.
-    fn drop_writes(&mut self, inode: InodeId, range: Option<(u64, usize)>) {
-        let inode = self.inodes.get_mut(&inode).expect("an open file exists");
-        inode.lose(range, &mut self.dice);
-        self.lossy = true;
-    }
-
     fn write(
         &mut self,
         inode: InodeId,
@@ -277,15 +308,19 @@ impl World {
         }
         World::within(offset, data.len() as u64)?;
         self.maybe_evict(inode);
+        let (failure, astray) = self.astray(failure);
         let asked = match failure {
             None => data.len(),
             Some(Failure::Short) => 1 + self.dice.index(data.len()),
             Some(_) => self.dice.index(data.len() + 1),
         };
-        let reached = self.reserve(inode, offset + asked as u64);
+        let reached = self.reach_for(inode, offset + asked as u64, false);
         let fits = asked.min(usize_of(reached.saturating_sub(offset)));
         if fits > 0 {
             self.inode(inode).write(offset, &data[..fits]);
+            if astray {
+                self.misdirect(inode, offset, fits);
+            }
         }
         match failure {
             Some(failure) if failure != Failure::Short => Err(failure.into()),
@@ -308,7 +343,7 @@ impl World {
         let mut wanted = there;
         match failure {
             Some(Failure::Short) if there > 0 => wanted = 1 + self.dice.index(there),
-            Some(Failure::Short) | None => {}
+            Some(Failure::Short | Failure::Astray) | None => {}
             Some(failure) => return Err(failure.into()),
         }
         if wanted == 0 {
@@ -317,10 +352,12 @@ impl World {
         let start = usize_of(offset);
         if self.dice.happens(self.rules.bad_sectors) {
             inode.bad.insert(start + self.dice.index(wanted));
+            self.betrayals += 1;
         }
         if self.dice.happens(self.rules.bit_rot) {
             let at = offset + self.dice.below(wanted as u64);
             inode.rot(at, 1 << self.dice.below(8));
+            self.betrayals += 1;
         }
         if let Some(bad) = inode.bad.first_in(start..start + wanted) {
             if bad == start {
@@ -329,8 +366,12 @@ impl World {
             wanted = bad - start;
         }
         let done = inode.read(offset, &mut data[..wanted]);
+        if failure == Some(Failure::Astray) || self.dice.happens(self.rules.misdirected_reads) {
+            self.read_elsewhere(id, offset, &mut data[..done]);
+        }
         if self.dice.happens(self.rules.bit_flips) {
             data[self.dice.index(done)] ^= 1 << self.dice.below(8);
+            self.betrayals += 1;
         }
         Ok(done)
     }

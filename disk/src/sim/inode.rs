@@ -6,6 +6,7 @@
 //! 3. `lengths` holds the lengths that the file had since `durable_len`, oldest first; if it is
 //!    empty, `len == durable_len`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,7 +31,11 @@ pub(super) struct Inode {
     /// Names that lead here at the moment.
     pub(super) links: u32,
     /// Open handles of this life.
-    pub(super) handles: u32,
+    pub(super) handles: BTreeSet<u64>,
+    /// Those of them that a sync has yet to tell of an error.
+    pub(super) owed: BTreeSet<u64>,
+    /// The end of what was written without room for it being looked for (E2); 0 for nothing.
+    pub(super) late: u64,
     pub(super) bad: BadSectors,
     image: Option<Bytes>,
 }
@@ -104,6 +109,7 @@ impl Inode {
         if len < self.len {
             self.zero_from(len);
             self.charged = self.charged.min(len);
+            self.late = self.late.min(len);
         }
         self.len = len;
         self.lengths.push(len);
@@ -187,14 +193,14 @@ impl Inode {
     }
 
     /// A failed sync drops a non-empty random subset of the pending writes in a range of sectors.
-    pub(super) fn lose(&mut self, range: Option<(u64, usize)>, dice: &mut Dice) {
+    /// Says whether there were any.
+    pub(super) fn lose(&mut self, range: Option<(u64, usize)>, dice: &mut Dice) -> bool {
         let mut dirty = self.dirty_sectors();
-        if let Some((offset, len)) = range {
-            let own: Vec<_> = sectors(offset, len).collect();
-            dirty.retain(|sector| own.contains(sector));
+        if let Some(range) = range {
+            retain_within(&mut dirty, range);
         }
         if dirty.is_empty() {
-            return;
+            return false;
         }
         let certain = dice.index(dirty.len());
         for (i, (page, s)) in dirty.into_iter().enumerate() {
@@ -202,6 +208,16 @@ impl Inode {
                 let page = self.page_mut(page).expect("a dirty sector has a page");
                 page.lose(s, dice);
             }
+        }
+        true
+    }
+
+    /// All pending writes in a range of sectors are dropped.
+    pub(super) fn lose_all(&mut self, range: (u64, usize), dice: &mut Dice) {
+        let mut dirty = self.dirty_sectors();
+        retain_within(&mut dirty, range);
+        for (page, s) in dirty {
+            self.page_mut(page).expect("a dirty sector has a page").lose(s, dice);
         }
     }
 
@@ -311,6 +327,11 @@ impl Inode {
         let (index, at) = (usize_of(offset) / PAGE, usize_of(offset) % PAGE);
         self.page(index).overwrite(at, bytes);
     }
+}
+
+fn retain_within(dirty: &mut Vec<(usize, usize)>, (offset, len): (u64, usize)) {
+    let own: BTreeSet<_> = sectors(offset, len).collect();
+    dirty.retain(|sector| own.contains(sector));
 }
 
 /// Cuts a range of bytes at page boundaries: (page, offset in the page, range in the data).

@@ -36,26 +36,43 @@
 //! - **E1 writes.** A write may store less than asked and say so, be interrupted, or fail after
 //!   storing any part.
 //! - **E2 space.** [`SimDisk::set_space`] bounds the bytes of all files; a file uses everything up
-//!   to its furthest write or allocation, until its last name and last handle are gone. Extending a
-//!   file by `set_len` costs nothing. A write on a full disk stores what fits, exactly.
+//!   to its furthest write or allocation, until its last name and last handle are gone. A write on
+//!   a full disk stores what fits, exactly. If names cost something, then creating, linking and
+//!   renaming files and extending them by `set_len` need room, too. If blocks are allocated late,
+//!   writes past the end find room and the sync does not: it drops what does not fit.
 //! - **E3 syncs.** A failing sync (or durable write) drops a non-empty subset of the pending
 //!   sectors: reads show the new bytes for a while and then the old, the medium never gets them
-//!   unless they are written again, and the next sync says that all is well.
+//!   unless they are written again. The next sync says that all is well, but for the first one
+//!   through each other handle that was open.
+//! - **E4 reverting syncs.** Reads show the old bytes at once.
+//! - **E5 late errors.** The failing sync succeeds, and the next one fails.
+//! - **E6 stray errors.** The failing sync succeeds, and the next one through each *other* handle
+//!   fails. If there is none, only closing the file would have told, and nobody asks that.
 //! - **E7 reads.** A read may fail once, or for good from one sector on until that is written again
 //!   (mappings see it as a fault); it may be short or interrupted; a bit may flip in
-//!   what is read, or on the medium.
-//! - **E10 metadata.** Operations on names may fail; then they have changed nothing.
+//!   what is read, or on the medium. A mapping may show other bits when a page is looked at again.
+//! - **E8 misdirection.** What is written lands in other sectors of this file or of any other, while
+//!   reads see it in its place until it is evicted. A read gives what lies elsewhere.
+//! - **E9 lies.** A sync, of a file or a directory, or a durable write succeeds without effect.
+//! - **E10 metadata.** Operations on names may fail; then they have changed nothing. The file system
+//!   may become read-only in the middle of a life: nothing is changed from then on.
 //!
 //! A call may also be told to fail ([`SimDisk::fail_next`] and its neighbours).
 //!
 //! At rest, files suffer what [`SimDisk::remove_file`] and its neighbours do to them (F1 to F8).
 //!
-//! Deliberately absent: a disk that lies about syncs, writes that land elsewhere, and errors that
-//! come late or to another handle; names that get lost although their directory was synced.
+//! Around the disk:
+//!
+//! - **T1 clock.** [`crate::clock::ManualClock`] stands still between two movements, repeats
+//!   itself, and jumps in both directions; its monotonic reading never goes back.
+//! - **L1 lock.** The lock belongs to the directory: a second owner is refused also after the file
+//!   `LOCK` was deleted and made anew.
+//!
+//! Deliberately absent: nothing of the fault model. Each rule is a switch of [`Rules`].
 //!
 //! # Invariants
 //!
-//! 1. What was durable and not changed since is never touched by C1 to C9, K1, E1, E2, E3 and E10.
+//! 1. What was durable and not changed since is never touched by C1 to C9, K1, E1 to E4 and E10.
 //! 2. A call on a handle of a life that is over fails and changes nothing. Mappings stay readable.
 //! 3. Nothing depends on time, addresses or the order of a hash table: the same seed and the same
 //!    calls give the same trace.
@@ -64,6 +81,7 @@
 //! Rebello et al., "Can applications recover from fsync failures?" (2020), put together.
 
 mod bad;
+mod betray;
 mod crash;
 mod dice;
 mod directory;
@@ -89,6 +107,7 @@ pub use error::{Failure, OpKind};
 pub use rest::{Damage, Filler, Foreign};
 pub use rules::{Chance, Rules};
 
+use crate::Name;
 use error::When;
 use world::World;
 
@@ -185,6 +204,8 @@ impl SimDisk {
         world.operations = 0;
         world.calls = 0;
         world.arsenal.clear();
+        world.read_only = false;
+        world.failed_syncs.clear();
         Arc::new(SimDisk {
             shared: Arc::clone(&self.shared),
             life: world.life,
@@ -260,7 +281,7 @@ impl SimDisk {
 
     /// The bytes that all files use together, as they count against [`SimDisk::set_space`].
     pub fn used_bytes(&self) -> u64 {
-        self.world().used
+        self.world().used_bytes()
     }
 
     /// Lets the next `times` calls of a kind fail; `u64::MAX` for all.
@@ -283,6 +304,28 @@ impl SimDisk {
     /// Lets every call of the current life from this number on fail.
     pub fn fail_calls_from(&self, call: u64, failure: Failure) {
         self.world().arsenal.arm(When::CallsFrom(call), failure);
+    }
+
+    /// E10: from here on, the file system is read-only, to the end of this life, or not.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.world().read_only = read_only;
+    }
+
+    /// How often, in all lives, the disk has lost what it said was durable, or has shown something
+    /// wrong: E5, E6, E8, E9, and E7 but for passing errors. As long as this is 0, a correct store
+    /// loses nothing.
+    pub fn betrayals(&self) -> u64 {
+        self.world().betrayals
+    }
+
+    /// The files of which a sync or durable write has failed in this life, and said so.
+    pub fn failed_syncs(&self) -> Vec<Name> {
+        self.world().failed_syncs.clone()
+    }
+
+    /// How many files are open.
+    pub fn open_files(&self) -> usize {
+        self.world().inodes.values().map(|inode| inode.handles.len()).sum()
     }
 
     /// Disarms all errors.

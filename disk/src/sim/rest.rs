@@ -22,6 +22,8 @@ pub enum Foreign {
     Symlink,
     /// A directory, under any name.
     Directory,
+    /// A named pipe, under any name.
+    Fifo,
 }
 
 /// How bytes at rest change.

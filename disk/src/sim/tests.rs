@@ -7,7 +7,7 @@ mod property;
 mod rest;
 
 use super::*;
-use crate::{Buffer, Disk, File, Name, Write};
+use crate::{Buffer, Disk, File, Write};
 
 const WAL: Name = Name::Wal(1);
 
@@ -49,7 +49,7 @@ fn check(disk: &SimDisk) {
     let world = disk.world();
     let mut used = 0;
     for inode in world.inodes.values() {
-        if inode.links > 0 || inode.handles > 0 {
+        if inode.links > 0 || !inode.handles.is_empty() {
             used += inode.charged;
         }
         let end = usize::try_from(inode.len).unwrap();

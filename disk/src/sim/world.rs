@@ -18,6 +18,9 @@ pub(super) type InodeId = u64;
 /// How many removed files are remembered for the sake of rule C4.
 const GRAVES: usize = 4;
 
+/// What a name costs, if names cost anything.
+const ENTRY_BYTES: u64 = 64;
+
 /// The length beyond which a file is `EFBIG`: far above what any test writes, and low enough for
 /// an offset gone wild not to exhaust the memory.
 const LENGTH_MAX: u64 = 1 << 32;
@@ -39,6 +42,7 @@ pub(super) struct World {
     pub(super) dice: Dice,
     pub(super) inodes: BTreeMap<InodeId, Inode>,
     pub(super) next_inode: InodeId,
+    pub(super) next_handle: u64,
     pub(super) directories: Vec<Directory>,
     pub(super) flights: BTreeMap<u64, Flight>,
     pub(super) next_ticket: u64,
@@ -58,6 +62,12 @@ pub(super) struct World {
     pub(super) used: u64,
     /// Whether some file shows writes that a failed sync has dropped.
     pub(super) lossy: bool,
+    /// The file system takes no more changes in this life (E10).
+    pub(super) read_only: bool,
+    /// See [`super::betray`].
+    pub(super) betrayals: u64,
+    /// The files of which a sync or durable write has failed in this life, and said so.
+    pub(super) failed_syncs: Vec<Name>,
     pub(super) trace: Trace,
 }
 
@@ -77,6 +87,7 @@ impl World {
             dice: Dice::new(seed),
             inodes: BTreeMap::new(),
             next_inode: 1,
+            next_handle: 1,
             directories: vec![Directory::new("store".to_owned())],
             flights: BTreeMap::new(),
             next_ticket: 0,
@@ -92,6 +103,9 @@ impl World {
             space: None,
             used: 0,
             lossy: false,
+            read_only: false,
+            betrayals: 0,
+            failed_syncs: Vec::new(),
             trace,
         }
     }
@@ -112,7 +126,11 @@ impl World {
         self.operations += u64::from(operation.is_some());
         let last = operation.is_some() && operation == self.crash_at;
         let armed = self.arsenal.due(kind, operation, call);
-        let failure = armed.or_else(|| self.bad_luck(kind));
+        if kind.mutates() && self.dice.happens(self.rules.remounts) {
+            self.read_only = true;
+        }
+        let refused = (self.read_only && kind.mutates()).then_some(Failure::ReadOnly);
+        let failure = armed.or(refused).or_else(|| self.bad_luck(kind));
         Ok(Step { last, failure })
     }
 
@@ -128,7 +146,8 @@ impl World {
                 .or_else(|| self.draw(rules.write_errors, &[Io, NoSpace, Quota, TooBig])),
             OpKind::Complete => self
                 .draw(rules.write_errors, &[Io, NoSpace, Quota, TooBig])
-                .or_else(|| self.draw(rules.sync_errors, &[Io])),
+                .or_else(|| self.draw(rules.sync_errors, &[Io]))
+                .or_else(|| self.betrayed_sync()),
             OpKind::SetLen | OpKind::Allocate => {
                 self.draw(rules.write_errors, &[Io, NoSpace, Quota, TooBig])
             }
@@ -136,15 +155,32 @@ impl World {
                 .draw(rules.short_reads, &[Short])
                 .or_else(|| self.draw(rules.interruptions, &[Interrupted]))
                 .or_else(|| self.draw(rules.read_errors, &[Io])),
-            OpKind::Sync => self.draw(rules.sync_errors, &[Io, NoSpace]),
+            OpKind::Sync => {
+                self.draw(rules.sync_errors, &[Io, NoSpace, Quota]).or_else(|| self.betrayed_sync())
+            }
             OpKind::Create | OpKind::Open | OpKind::CreateDirectory => {
-                self.draw(rules.metadata_errors, &[Io, Access, ReadOnly, TooManyFiles])
+                self.draw(rules.metadata_errors, &[Io, Access, ReadOnly, TooManyFiles, NoFileTable])
             }
             OpKind::Rename | OpKind::Remove | OpKind::Link => {
                 self.draw(rules.metadata_errors, &[Io, Access, ReadOnly])
             }
             OpKind::List | OpKind::SyncDir => self.draw(rules.metadata_errors, &[Io]),
             OpKind::Map => self.draw(rules.metadata_errors, &[Io, NoMemory]),
+        }
+    }
+
+    /// A sync that fails without saying so.
+    fn betrayed_sync(&mut self) -> Option<Failure> {
+        let rules = self.rules;
+        self.draw(rules.late_sync_errors, &[Failure::Late])
+            .or_else(|| self.draw(rules.stray_sync_errors, &[Failure::Stray]))
+            .or_else(|| self.draw(rules.lying_syncs, &[Failure::Lie]))
+    }
+
+    /// Remembers that a sync of a file has failed, and said so.
+    pub(super) fn note_failed_sync(&mut self, durable: bool, name: Name, result: &io::Result<()>) {
+        if durable && result.is_err() {
+            self.failed_syncs.push(name);
         }
     }
 
@@ -186,7 +222,7 @@ impl World {
             _ if step.last => {
                 // What the operation changes becomes pending, so that the crash decides about
                 // it; of a sync, nothing but that is left to decide.
-                if self.rules.inside && kind != OpKind::SyncDir {
+                if self.rules.inside && (kind != OpKind::SyncDir || !self.rules.syncs) {
                     // One that would have failed changes nothing either way.
                     drop(effect(self));
                 }
@@ -221,6 +257,7 @@ impl World {
         if taken || self.directories[directory].blocked(name) {
             return Err(Errno::EXIST.into());
         }
+        self.room_for_entry()?;
         let id = self.add_inode(Inode::default());
         self.inode(id).links = 1;
         self.directories[directory].names.insert(name, id);
@@ -237,6 +274,10 @@ impl World {
         if here.names.get(&to) == Some(&id) {
             return Ok(()); // POSIX: two names of one file stay as they are.
         }
+        if !here.names.contains_key(&to) {
+            self.room_for_entry()?;
+        }
+        let here = &mut self.directories[directory];
         here.names.remove(&from);
         let replaced = here.names.insert(to, id);
         here.pending.push(NameChange::Rename(from, to, id));
@@ -260,6 +301,8 @@ impl World {
         if target.names.contains_key(&name) || target.blocked(name) {
             return Err(Errno::EXIST.into());
         }
+        self.room_for_entry()?;
+        let target = &mut self.directories[to];
         target.names.insert(name, id);
         target.pending.push(NameChange::Add(name, id));
         self.inode(id).links += 1;
@@ -275,7 +318,7 @@ impl World {
     /// long as a crash may bring back a name of it.
     pub(super) fn free_if_unused(&mut self, id: InodeId) {
         let inode = self.inode(id);
-        if inode.links == 0 && inode.handles == 0 {
+        if inode.links == 0 && inode.handles.is_empty() {
             // It stays charged, in case that a crash brings it back.
             let freed = inode.charged;
             self.used -= freed;
@@ -326,7 +369,34 @@ impl World {
     }
 
     pub(super) fn free(&self) -> u64 {
-        self.space.map_or(u64::MAX / 2, |space| space.saturating_sub(self.used))
+        match self.space {
+            Some(space) if self.rules.space => space.saturating_sub(self.used_bytes()),
+            _ => u64::MAX / 2,
+        }
+    }
+
+    /// What counts against the bound: the bytes of files, and their names if those cost anything.
+    pub(super) fn used_bytes(&self) -> u64 {
+        let names: usize = match self.rules.entries {
+            true => self.directories.iter().map(|directory| directory.names.len()).sum(),
+            false => 0,
+        };
+        self.used + names as u64 * ENTRY_BYTES
+    }
+
+    /// E2: changing a name or a length takes a little room, if names cost any.
+    pub(super) fn room_for_entry(&self) -> io::Result<()> {
+        if self.rules.entries && self.free() < ENTRY_BYTES {
+            return Err(Errno::NOSPC.into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_handle(&mut self, id: InodeId) -> u64 {
+        let handle = self.next_handle;
+        self.next_handle += 1;
+        self.inode(id).handles.insert(handle);
+        handle
     }
 
     /// Reserves space so that the file reaches up to `end`, and returns how far it does reach.
