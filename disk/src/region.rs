@@ -2,14 +2,20 @@
 //!
 //! A mapping can fail after it was made: the file may be cut by somebody else, or its medium may
 //! refuse a page. Such a range is known as a *fault*, and reading it is an error here, never silent
-//! zeros. Only the simulated disk knows of faults so far: on the real one, a mapped page that cannot
-//! be read ends the process by a signal, which nothing catches yet.
+//! zeros. Some disks know of a fault before anybody reads it. The real one learns of it from the
+//! read itself, which sees zeros: so whoever has used bytes in place asks [`Region::check`] before
+//! what they said is believed. That goes for [`Region::slice`] as well: its bytes could be read
+//! where the caller has read them and asked afterwards.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use bytes::Bytes;
+
+/// For faults that must be asked every time.
+static ALWAYS: AtomicBool = AtomicBool::new(true);
 
 /// Says which parts of a mapping cannot be read.
 pub trait Faults: Send + Sync {
@@ -23,6 +29,8 @@ pub trait Faults: Send + Sync {
 pub struct Region {
     bytes: Bytes,
     faults: Option<Arc<dyn Faults>>,
+    /// While this is false, there is no fault.
+    alarm: &'static AtomicBool,
 }
 
 /// A part of a mapping that cannot be read.
@@ -35,7 +43,17 @@ pub struct MapFault {
 impl Region {
     /// A region over `bytes`, all of which can be read unless `faults` objects.
     pub fn new(bytes: Bytes, faults: Option<Arc<dyn Faults>>) -> Region {
-        Region { bytes, faults }
+        Region { bytes, faults, alarm: &ALWAYS }
+    }
+
+    /// As [`Region::new`], but `faults` is asked only when `alarm` is true. It becomes true before
+    /// bytes that stand in for unreadable ones can be seen.
+    pub(crate) fn alarmed(
+        bytes: Bytes,
+        faults: Arc<dyn Faults>,
+        alarm: &'static AtomicBool,
+    ) -> Region {
+        Region { bytes, faults: Some(faults), alarm }
     }
 
     /// The length of the mapped file in bytes.
@@ -71,13 +89,24 @@ impl Region {
     /// Whether all of `range` could be read: asked again after a borrow was used.
     #[inline]
     pub fn check(&self, range: Range<usize>) -> Result<(), MapFault> {
-        match &self.faults {
-            None => Ok(()),
-            Some(faults) => match faults.first_in(range) {
-                None => Ok(()),
-                Some(offset) => Err(MapFault { offset: offset as u64 }),
-            },
-        }
+        let Some(faults) = &self.faults else { return Ok(()) };
+        // What was read in place was read before the alarm is.
+        fence(Ordering::Acquire);
+        if self.alarm.load(Ordering::Relaxed) { ask(&**faults, range) } else { Ok(()) }
+    }
+
+    /// Whether nothing of it is known to be unreadable.
+    #[inline]
+    pub fn is_whole(&self) -> bool {
+        self.check(0..self.len()).is_ok()
+    }
+}
+
+#[cold]
+fn ask(faults: &dyn Faults, range: Range<usize>) -> Result<(), MapFault> {
+    match faults.first_in(range) {
+        None => Ok(()),
+        Some(offset) => Err(MapFault { offset: offset as u64 }),
     }
 }
 

@@ -22,11 +22,23 @@ pub(super) struct RealFile {
     file: fs::File,
     name: Name,
     path: PathBuf,
+    mapping: Mapping,
+}
+
+/// What becomes of mappings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mapping {
+    /// Unreadable pages are noted.
+    Watched,
+    /// Unreadable pages are left to whoever has the signal.
+    Plain,
+    /// The file system is not one to map from.
+    Refused,
 }
 
 impl RealFile {
-    pub(super) fn new(file: fs::File, name: Name, path: PathBuf) -> RealFile {
-        RealFile { file, name, path }
+    pub(super) fn new(file: fs::File, name: Name, path: PathBuf, mapping: Mapping) -> RealFile {
+        RealFile { file, name, path, mapping }
     }
 
     /// Tells the tickets of this file from those of any other open file.
@@ -146,7 +158,12 @@ impl File for RealFile {
             Name::Table(_) => Access::Scattered,
             _ => Access::Unknown,
         };
-        map::map(&self.file, access).map_err(|e| self.error("map", e))
+        let watched = match self.mapping {
+            Mapping::Watched => true,
+            Mapping::Plain => false,
+            Mapping::Refused => return Err(self.error("map", io::ErrorKind::Unsupported)),
+        };
+        map::map(&self.file, access, watched).map_err(|e| self.error("map", e))
     }
 }
 
@@ -159,6 +176,7 @@ mod tests {
             tempfile::tempfile().unwrap(),
             Name::Temp(1),
             PathBuf::from("0000000001.temp"),
+            Mapping::Watched,
         )
     }
 

@@ -1,16 +1,21 @@
-//! Read-only mappings of immutable files: the only unsafe code of this crate.
+//! Read-only mappings of immutable files.
 //!
 //! The store maps a file only after its last byte was written and synced, never writes to it again,
 //! and owns its directory (lock, mode 0700). Somebody who cuts or rewrites a mapped file all the
-//! same breaks that contract: the process may receive SIGBUS or read changed bytes. Removing the
-//! file is harmless.
+//! same breaks that contract, and a medium may fail at any time. A page that cannot be read then is
+//! noted by the handler of [`sigbus`], if the mapping is watched, and ends the process if it is
+//! not. Bytes that were rewritten, and what lies between the end of a cut file and the end of its
+//! last page, are read as they are. Removing the file is harmless.
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap};
 
+use super::sigbus;
+use super::watched::{ALARM, Watch};
 use crate::region::Region;
 
 /// How a mapping will be read.
@@ -22,17 +27,28 @@ pub(super) enum Access {
     Unknown,
 }
 
+/// A mapping that is watched for as long as it lives. The fields are dropped in their order.
+#[derive(Debug)]
+struct Watching {
+    _watch: Watch,
+    map: Mmap,
+}
+
+impl AsRef<[u8]> for Watching {
+    fn as_ref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
 /// Maps all of `file`, at the length that it has now.
-#[expect(unsafe_code, reason = "a mapping of a file cannot be made safely")]
-pub(super) fn map(file: &File, access: Access) -> io::Result<Region> {
+pub(super) fn map(file: &File, access: Access, watched: bool) -> io::Result<Region> {
     if file.metadata()?.len() == 0 {
         return Ok(Region::new(Bytes::new(), None));
     }
-    // SAFETY: `Mmap::map` demands that
-    // - nobody changes the file while it is mapped: by the contract of `File::map`, the store asks
-    //   only for files that it never changes again, and the directory belongs to this process;
-    // - nobody cuts the file while it is mapped: by the same contract.
-    let map = unsafe { Mmap::map(file) }?;
+    if watched {
+        sigbus::install()?;
+    }
+    let map = map_whole(file)?;
     if access == Access::Scattered {
         map.advise(Advice::Random).or_else(|e| match e.kind() {
             // A kernel that takes no advice serves the same bytes.
@@ -40,5 +56,22 @@ pub(super) fn map(file: &File, access: Access) -> io::Result<Region> {
             _ => Err(e),
         })?;
     }
-    Ok(Region::new(Bytes::from_owner(map), None))
+    if !watched {
+        return Ok(Region::new(Bytes::from_owner(map), None));
+    }
+    let start = map.as_ptr().addr();
+    let watch = Watch::new(start..start + map.len());
+    let faults = Arc::new(watch.faults());
+    Ok(Region::alarmed(Bytes::from_owner(Watching { _watch: watch, map }), faults, &ALARM))
+}
+
+#[expect(unsafe_code, reason = "a mapping of a file cannot be made safely")]
+fn map_whole(file: &File) -> io::Result<Mmap> {
+    // SAFETY: `Mmap::map` demands that
+    // - nobody changes the file while it is mapped: by the contract of `File::map`, the store asks
+    //   only for files that it never changes again, and the directory belongs to this process;
+    // - nobody cuts the file while it is mapped: by the same contract. Where it is broken all the
+    //   same, what is read is checked as bytes from anywhere are: no decoder relies on seeing the
+    //   same bytes twice.
+    unsafe { Mmap::map(file) }
 }

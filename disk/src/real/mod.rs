@@ -4,14 +4,20 @@
 //!    directory for as long as it lives, wherever somebody moves it.
 //! 2. Only regular files are opened: no link is followed, nothing that could block (a FIFO) or
 //!    lead elsewhere is touched.
-//! 3. Errors name the file and keep the operating system's kind; [`os_code`] finds its code.
+//! 3. A page of a mapping that cannot be read is an error of who reads it, not the end of the
+//!    process, unless that is [turned off](RealDisk::watching).
+//! 4. Where the file system may show other bytes in a mapping than in the file, nothing is mapped.
+//! 5. Errors name the file and keep the operating system's kind; [`os_code`] finds its code.
 //!
 //! The number of links of a file means nothing here, because checkpoints share files by links.
 
 mod error;
 mod file;
+mod file_system;
 mod lock;
 mod map;
+mod sigbus;
+mod watched;
 
 use std::any::Any;
 use std::fs;
@@ -25,7 +31,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 pub use error::{FileError, os_code};
-use file::RealFile;
+use file::{Mapping, RealFile};
 
 use crate::{Disk, File, Listed, LockError, LockGuard, LockMode, Name, OpenMode};
 
@@ -35,6 +41,12 @@ use crate::{Disk, File, Listed, LockError, LockGuard, LockMode, Name, OpenMode};
 pub struct RealDisk {
     directory: fs::File,
     path: PathBuf,
+    mapping: Mapping,
+}
+
+/// How many pages of mapped files this process could not read so far.
+pub fn unreadable_pages() -> u64 {
+    watched::pages()
 }
 
 impl RealDisk {
@@ -43,7 +55,29 @@ impl RealDisk {
         let path = path.as_ref().to_owned();
         let directory = open_directory(CWD, &path)
             .map_err(|e| FileError::wrap("open the directory", &path, e))?;
-        Ok(RealDisk { directory, path })
+        let mapping = if file_system::maps_faithfully(&directory) {
+            Mapping::Watched
+        } else {
+            Mapping::Refused
+        };
+        Ok(RealDisk { directory, path, mapping })
+    }
+
+    /// Whether this process handles SIGBUS for files that are mapped from here on, which is what it
+    /// does if nothing is said: then a page that cannot be read (a file cut by somebody else, a
+    /// medium that fails) is an error of the read. Otherwise it ends the process, or is left to the
+    /// program's own handler.
+    ///
+    /// The handler is installed with the first mapping and passes on what is not its own. Another
+    /// one that is installed later must do the same.
+    #[must_use]
+    pub fn watching(mut self, watching: bool) -> RealDisk {
+        self.mapping = match self.mapping {
+            Mapping::Refused => Mapping::Refused,
+            _ if watching => Mapping::Watched,
+            _ => Mapping::Plain,
+        };
+        self
     }
 
     /// Opens the directory `path`, creating it if it is missing; its parent must exist. The
@@ -147,7 +181,7 @@ impl Disk for RealDisk {
 
     fn create(&self, name: Name) -> io::Result<Box<dyn File>> {
         let file = self.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?;
-        Ok(Box::new(RealFile::new(file, name, self.path_of(name))))
+        Ok(Box::new(RealFile::new(file, name, self.path_of(name), self.mapping)))
     }
 
     fn open(&self, name: Name, mode: OpenMode) -> io::Result<Box<dyn File>> {
@@ -156,7 +190,7 @@ impl Disk for RealDisk {
             OpenMode::ReadWrite => OFlags::RDWR,
         };
         let file = self.open_file(name, flags)?;
-        Ok(Box::new(RealFile::new(file, name, self.path_of(name))))
+        Ok(Box::new(RealFile::new(file, name, self.path_of(name), self.mapping)))
     }
 
     fn rename(&self, from: Name, to: Name) -> io::Result<()> {
@@ -182,7 +216,7 @@ impl Disk for RealDisk {
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<Arc<dyn Disk>> {
-        let disk = RealDisk::create(path)?;
+        let disk = RealDisk::create(path)?.watching(self.mapping != Mapping::Plain);
         if disk.list()?.is_empty() {
             Ok(Arc::new(disk))
         } else {

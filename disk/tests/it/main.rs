@@ -4,7 +4,9 @@
 
 mod contract;
 mod fault;
+mod foreign;
 mod lock;
 mod memory;
 mod real;
 mod simulated;
+mod unreadable;
