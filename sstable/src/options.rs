@@ -54,12 +54,17 @@ pub struct TableId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadMode {
     /// The file is mapped; a block is verified the first time it is read after opening, then read
-    /// in place. Damage that arrives in memory later is left for [`Table::verify`] to find.
+    /// in place. Damage that arrives in memory later is left for [`Table::verify`] to find; a page
+    /// that cannot be read any more is an error of the read ([`Table::is_whole`]).
+    ///
+    /// A file that its file system does not let one map is read as with [`ReadMode::Read`].
     ///
     /// [`Table::verify`]: crate::Table::verify
+    /// [`Table::is_whole`]: crate::Table::is_whole
     #[default]
     Mmap,
-    /// The file is mapped; every read copies a block, verifies the copy and uses the copy.
+    /// The file is mapped, if it can be; every read copies a block, verifies the copy and uses the
+    /// copy.
     MmapStrict,
     /// Blocks are read into memory and verified, then kept in the cache.
     Read,

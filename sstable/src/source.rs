@@ -47,6 +47,7 @@ impl std::ops::Deref for Stored<'_> {
 }
 
 impl Source {
+    /// Opens the table's file. A file that cannot be mapped is read instead.
     pub(crate) fn open(disk: &dyn Disk, file: Name, mode: ReadMode) -> Result<Source, Error> {
         let handle = disk.open(file, OpenMode::Read).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Error::corrupt(file, 0, "the table is missing"),
@@ -57,10 +58,13 @@ impl Source {
             ReadMode::Read => Backing::Handle(handle),
             // An empty file cannot be mapped everywhere, and is refused by its length anyway.
             _ if bytes == 0 => Backing::Handle(handle),
-            ReadMode::Mmap | ReadMode::MmapStrict => {
-                Backing::Mapped(handle.map().map_err(Error::io(file, "map"))?)
-            }
+            ReadMode::Mmap | ReadMode::MmapStrict => match handle.map() {
+                Ok(region) => Backing::Mapped(region),
+                Err(e) if e.kind() == std::io::ErrorKind::Unsupported => Backing::Handle(handle),
+                Err(e) => return Err(Error::io(file, "map")(e)),
+            },
         };
+        let mode = if matches!(backing, Backing::Handle(_)) { ReadMode::Read } else { mode };
         Ok(Source { file, bytes, mode, backing })
     }
 
@@ -106,6 +110,15 @@ impl Source {
         };
         let handle = Handle { offset: range.start, bytes: range.end.saturating_sub(range.start) };
         region.slice(self.bounded(handle)?).map_err(|e| self.fault(e))
+    }
+
+    /// Whether no part of it was found to be unreadable since it was mapped.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        match &self.backing {
+            Backing::Mapped(region) => region.is_whole(),
+            Backing::Handle(_) => true,
+        }
     }
 
     /// Whether all of what was borrowed in place could be read.

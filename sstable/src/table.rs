@@ -9,6 +9,7 @@
 //! every search asks the mapping afterwards whether all that it looked at could be read, before it
 //! believes what it found.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,6 +33,9 @@ use crate::versions::Versions;
 /// Values up to this many bytes are copied when they leave the table; larger ones pin their block
 /// or the mapping. Below it a copy costs less than the reference counts, and keeps nothing alive.
 pub const VALUE_COPY_BYTES_MAX: usize = 1024;
+
+/// No system has smaller pages.
+const PAGE_BYTES_MIN: usize = 4096;
 
 /// An open table.
 #[derive(Debug)]
@@ -100,6 +104,16 @@ impl Table {
         &self.summary
     }
 
+    /// Whether no part of its mapping was found to be unreadable. When one was, what was read there
+    /// is an [`Error::Io`]; whoever opens the table again with [`ReadMode::Read`] reads all that
+    /// the medium still gives.
+    ///
+    /// [`ReadMode::Read`]: crate::ReadMode::Read
+    #[inline]
+    pub fn is_whole(&self) -> bool {
+        self.blocks.source.is_whole()
+    }
+
     /// A cursor over the newest version at or below `at` of every key. It stands nowhere until it
     /// is sent somewhere.
     pub fn cursor(self: &Arc<Table>, at: Versionstamp) -> Cursor {
@@ -160,7 +174,11 @@ impl Table {
         let bytes = if value.len() <= VALUE_COPY_BYTES_MAX {
             Bytes::copy_from_slice(value)
         } else {
-            pin()?
+            let pinned = pin()?;
+            if in_place {
+                touch(&pinned);
+            }
+            pinned
         };
         if in_place {
             self.blocks.source.check(handle)?;
@@ -191,7 +209,8 @@ impl Hit<'_> {
     }
 
     /// The value, to be kept: small ones are copied, larger ones pin their block or the mapping.
-    /// Empty for a deletion.
+    /// Empty for a deletion. All of it could be read when this returns; if a page of the mapping
+    /// is lost after that, what is kept shows zeros there.
     ///
     /// # Errors
     /// [`Error::Io`] when the mapping has become unreadable there.
@@ -217,6 +236,14 @@ impl Hit<'_> {
             Body::InPlace(_) => self.table.blocks.source.check(self.handle),
             Body::Owned(_) => Ok(()),
         }
+    }
+}
+
+/// Reads a byte of every page, so that a page that cannot be read is known before its bytes are
+/// handed out to be read without a question afterwards.
+fn touch(bytes: &[u8]) {
+    for page in bytes.chunks(PAGE_BYTES_MIN) {
+        black_box((page.first(), page.last()));
     }
 }
 

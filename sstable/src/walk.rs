@@ -267,7 +267,11 @@ impl Walk {
         let Some(block) = &self.block else { return Ok(()) };
         let found = block.data().search(key, stamp).map_err(|e| self.malformed(e))?;
         // The separator may lie after the block's last entry: then the next one is the first.
-        let Some(found) = found else { return self.enter_first(ordinal + 1) };
+        let Some(found) = found else {
+            // It is about to be left, and whether it could be read must not be left unasked.
+            self.check()?;
+            return self.enter_first(ordinal + 1);
+        };
         self.key.clear();
         self.key.extend_from_slice(key.get(..found.raw.shared).unwrap_or_default());
         self.key.extend_from_slice(found.raw.tail(&block.body));

@@ -7,3 +7,4 @@ mod golden;
 mod life;
 mod model;
 mod support;
+mod unreadable;

@@ -1,0 +1,125 @@
+//! Pages of a table on a real disk that cannot be read: whatever is said then is right, or an error.
+
+use icecore_disk::{Disk, Name, OpenMode, RealDisk};
+use icecore_model::{Change, Versionstamp};
+use icecore_sstable::{Error, ReadMode, TableOptions, TableSummary};
+
+use crate::support::{Model, open, write};
+
+/// A multiple of the size of a page everywhere.
+const STEP: usize = 16 << 10;
+
+fn key(n: u32) -> Vec<u8> {
+    format!("key {n:05}").into_bytes()
+}
+
+/// Small and large values in turn, so that both copies and pins are handed out.
+fn value(n: u32) -> Vec<u8> {
+    let bytes = if n.is_multiple_of(10) { 20_000 } else { 300 };
+    vec![u8::try_from(n % 251).unwrap() + 1; bytes]
+}
+
+const COUNT: u32 = 120;
+
+fn table_on(disk: &dyn Disk) -> TableSummary {
+    let versions = |n| [(Versionstamp::new(7), Some((value(n), None)))].into();
+    let model: Model = (0..COUNT).map(|n| (key(n), versions(n))).collect();
+    let options = TableOptions { block_bytes: 5000, ..TableOptions::default() };
+    write(disk, 1, &options, &model, &[]).unwrap()
+}
+
+/// The whole file, and its restoration.
+fn content(disk: &dyn Disk) -> Vec<u8> {
+    let file = disk.open(Name::Table(1), OpenMode::Read).unwrap();
+    let mut content = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    assert_eq!(file.read_full_at(0, &mut content).unwrap(), content.len());
+    content
+}
+
+fn is_io(error: &Error) -> bool {
+    matches!(error, Error::Io { .. })
+}
+
+#[test]
+fn a_cut_table_gives_right_values_or_errors_of_the_disk_in_every_mode() {
+    for mode in [ReadMode::Mmap, ReadMode::MmapStrict, ReadMode::Read] {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = RealDisk::open(directory.path()).unwrap();
+        let summary = table_on(&disk);
+        let all = content(&disk);
+        for left in (0..all.len()).step_by(STEP) {
+            let table = open(&disk, &summary, mode).unwrap();
+            table.verify().unwrap();
+            let file = disk.open(Name::Table(1), OpenMode::ReadWrite).unwrap();
+            file.set_len(left as u64).unwrap();
+            let allowed = |e: &Error| {
+                is_io(e) || mode == ReadMode::Read && matches!(e, Error::Corrupt { .. })
+            };
+            let mut errors = 0;
+            for n in 0..COUNT {
+                let got = table.get(&key(n), Versionstamp::MAX);
+                match got.and_then(|hit| hit.expect("it is there").value_bytes()) {
+                    Ok(found) => assert_eq!(found, value(n)),
+                    Err(e) => {
+                        assert!(allowed(&e), "{e}");
+                        errors += 1;
+                    }
+                }
+            }
+            assert!(errors > 0, "{mode:?}, {left} bytes left");
+            assert!(mode == ReadMode::Read || !table.is_whole());
+            let mut cursor = table.cursor(Versionstamp::MAX);
+            let mut seen = 0;
+            let mut result = cursor.seek_first();
+            while result.is_ok() {
+                let Some(entry) = cursor.entry().map(|e| e.key.to_vec()) else { break };
+                assert_eq!(entry, key(seen));
+                result = cursor.value_bytes().map(|found| assert_eq!(found, value(seen)));
+                result = result.and_then(|()| cursor.next());
+                seen += 1;
+            }
+            assert!(allowed(&result.unwrap_err()));
+            assert!(allowed(&table.verify().unwrap_err()));
+            file.write_all_at(0, &all).unwrap();
+        }
+    }
+}
+
+/// A block that was verified, then lost, and stands behind a cursor: nothing tells of it but the
+/// question afterwards.
+#[test]
+fn a_cursor_in_a_block_that_was_lost_does_not_pass_over_its_entries() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::open(directory.path()).unwrap();
+    let summary = table_on(&disk);
+    let all = content(&disk);
+    for stand in (0..COUNT).step_by(3) {
+        let table = open(&disk, &summary, ReadMode::Mmap).unwrap();
+        table.verify().unwrap();
+        let mut cursors: Vec<_> = (0..2).map(|_| table.cursor(Versionstamp::MAX)).collect();
+        for cursor in &mut cursors {
+            cursor.seek(&key(stand)).unwrap();
+        }
+        let file = disk.open(Name::Table(1), OpenMode::ReadWrite).unwrap();
+        // Only the page where the entry lies is found to be lost; then the file is whole again.
+        let place = cursors[0].entry().unwrap();
+        let Change::Put { value: bytes, .. } = place.change else { panic!("it was put") };
+        let marker = bytes.to_vec();
+        let at = all.windows(marker.len()).position(|w| w == marker).unwrap();
+        file.set_len((at / STEP * STEP) as u64).unwrap();
+        std::hint::black_box(bytes[0]);
+        assert!(cursors[0].check().is_err());
+        file.write_all_at(0, &all).unwrap();
+        for target in stand.saturating_sub(20)..(stand + 20).min(COUNT) {
+            let cursor = &mut table.cursor(Versionstamp::MAX);
+            if cursor.seek(&key(target)).is_ok() {
+                assert_eq!(cursor.entry().map(|e| e.key), Some(&key(target)[..]));
+            }
+        }
+        let again = &mut cursors[1];
+        if again.seek(&key((stand + 1).min(COUNT - 1))).is_ok() {
+            let expected = key((stand + 1).min(COUNT - 1));
+            assert_eq!(again.entry().map(|e| e.key), Some(&expected[..]));
+        }
+    }
+}
