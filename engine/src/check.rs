@@ -6,8 +6,9 @@ use std::fmt;
 
 use icecore_model::Versionstamp;
 use icecore_sstable::TableSummary;
+use icecore_sync::lock;
 
-use crate::core::{Core, lock};
+use crate::core::Core;
 use crate::error::Error;
 use crate::manifest::Catalog;
 

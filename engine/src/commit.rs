@@ -15,15 +15,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use icecore_model::key::VERSIONSTAMP_PART_BYTES;
 use icecore_model::{Planted, Timestamp, Versionstamp, planted};
+use icecore_sync::{MutexGuard, lock};
 use icecore_wal::Durability;
 
 use crate::batch::{Batch, Check, Current, Mutation, Outcome};
-use crate::core::{Core, Writer, lock};
+use crate::core::{Core, Writer};
 use crate::error::Error;
 use crate::keyspace;
 use crate::resolve::{self, Base, Look};
@@ -332,8 +333,10 @@ impl Base for NewestState<'_> {
             .filter(|f| !core.has_expired(f.stamp(), f.expires_at(), || self.now_ms));
         match found {
             Some(found) => {
-                see(Some(Current { value: found.value(), expires_at: found.expires_at() }))?;
-                found.check()
+                let current = Current { value: found.value(), expires_at: found.expires_at() };
+                let seen = see(Some(current));
+                // What it says of bytes that could not be read means nothing.
+                found.check().and(seen)
             }
             None => see(None),
         }

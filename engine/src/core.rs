@@ -10,15 +10,19 @@
 //! The log and the published view have locks of their own, taken after all of these.
 //! I/O happens under `state` only for manifest edits: an edit and the change of the catalog that
 //! it describes must not be separated. Readers never take any of the three.
+//!
+//! A lock is taken although a holder of it panicked: everything behind our locks is consistent
+//! between any two statements, and a panic inside a commit poisons the store by itself.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use icecore_disk::{Clock, Disk, LockGuard, Name, Random};
 use icecore_memtable::{ArenaPool, Inserter, Memtable};
 use icecore_model::{Planted, Timestamp, Versionstamp, planted};
+use icecore_sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use icecore_sync::{Condvar, Mutex, MutexGuard, RwLock, lock};
 use icecore_wal::Log;
 
 use crate::epoch::Published;
@@ -131,12 +135,6 @@ pub(crate) struct State {
     pub(crate) changes: u64,
     /// Workers are to end.
     pub(crate) stopping: bool,
-}
-
-/// Takes a lock although a holder of it panicked: everything behind our locks is consistent
-/// between any two statements, and a panic inside a commit poisons the store by itself.
-pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SharedState {

@@ -4,8 +4,6 @@ use std::io;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread;
 
 use bytes::Bytes;
 use icecore_disk::clock::SystemClock;
@@ -14,12 +12,14 @@ use icecore_disk::random::SystemRandom;
 use icecore_disk::real::RealDisk;
 use icecore_disk::{Disk, MemoryDisk};
 use icecore_model::{DatabaseId, Timestamp, Versionstamp};
+use icecore_sync::atomic::Ordering;
+use icecore_sync::{lock, thread};
 use icecore_wal::Durability;
 
 use crate::batch::{Batch, Outcome};
 use crate::check::CheckReport;
 use crate::commit::CommitFuture;
-use crate::core::{Core, Environment, lock};
+use crate::core::{Core, Environment};
 use crate::error::Error;
 use crate::manifest::Edit;
 use crate::open;

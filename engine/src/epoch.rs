@@ -53,12 +53,12 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use icecore_model::Versionstamp;
-
-use crate::sync::{AtomicPtr, AtomicU64, Mutex, Ordering, lock, thread_number, total_order};
+use icecore_sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use icecore_sync::{Mutex, lock, thread, total_order};
 
 /// Pins at the same time without a lock. More than the cores of most machines, few enough that
 /// scanning them is nothing beside a flush.
-const SLOTS: usize = if cfg!(loom) { 2 } else { 64 };
+const SLOTS: usize = if cfg!(any(loom, shuttle)) { 2 } else { 64 };
 
 /// The stamp of a slot without a reader: it lowers no floor.
 const FREE: u64 = u64::MAX;
@@ -156,7 +156,7 @@ impl<V: Send + Sync> Published<V> {
     fn claim(&self, bound: Versionstamp) -> Option<Claim<'_>> {
         // The bound of a claimed slot must differ from that of a free one; lower is always right.
         let bound = bound.get().min(FREE - 1);
-        let home = thread_number();
+        let home = thread::number();
         let slot = (0..SLOTS).map(|i| &self.slots[(home + i) % SLOTS]).find(|slot| {
             slot.stamp.compare_exchange(FREE, bound, Ordering::SeqCst, Ordering::Relaxed).is_ok()
         })?;

@@ -26,13 +26,14 @@
 //!    it stands, also when that stepped back behind the highest reading. A moment that has passed is
 //!    replaced once nothing is due. When sweeping fails, the worker waits as after any failure.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use icecore_model::{Change, Effect, Reader, Timestamp, Versionstamp};
+use icecore_sync::atomic::{AtomicU64, Ordering};
+use icecore_sync::lock;
 use icecore_wal::Durability;
 
-use crate::core::{Core, lock};
+use crate::core::Core;
 use crate::error::Error;
 use crate::keyspace::{self, WATERMARK_KEY};
 use crate::scan::Scan;

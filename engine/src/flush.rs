@@ -10,10 +10,11 @@ use std::sync::Arc;
 use icecore_memtable::Memtable;
 use icecore_model::{Planted, Versionstamp, planted};
 use icecore_sstable::{TableId, TableSummary};
+use icecore_sync::lock;
 
 use crate::compact::garbage::{Garbage, surviving_ranges};
 use crate::compact::output::Output;
-use crate::core::{Core, Writer, lock};
+use crate::core::{Core, Writer};
 use crate::error::Error;
 use crate::manifest::{Edit, Forgotten};
 use crate::merge::MergeVersions;

@@ -41,7 +41,6 @@ mod resolve;
 mod roster;
 mod source;
 mod stall;
-mod sync;
 mod view;
 
 pub use batch::{Batch, Check, Current, Mutation, Outcome, UpdateFn, Updated};

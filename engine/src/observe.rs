@@ -33,11 +33,12 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use icecore_model::{Change, Effect, Versionstamp};
+use icecore_sync::lock;
 
 pub(crate) use self::registry::Registry;
 
 use self::registry::Gate;
-use crate::core::{Core, lock};
+use crate::core::Core;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::keyspace;

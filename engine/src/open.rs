@@ -27,13 +27,13 @@ pub(crate) mod inventory;
 mod replay;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, RwLock};
 
 use icecore_disk::{Disk, Listed, LockError, LockMode, Name, OpenMode};
 use icecore_memtable::{ArenaPool, CHUNK_BYTES_MIN, Memtable};
 use icecore_model::{Planted, Versionstamp, planted};
 use icecore_sstable::{BlockCache, TableEnv, TableSummary};
+use icecore_sync::atomic::{AtomicBool, AtomicU64};
+use icecore_sync::{Mutex, RwLock};
 use icecore_wal::{Commit, Ending, Log, LogEnv, Recovery};
 
 use self::inventory::{create_empty, may_create, remove_files, take_inventory, unused_files};

@@ -1,9 +1,9 @@
 //! A picture of the store that stays as it is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use icecore_model::{Timestamp, Versionstamp};
+use icecore_sync::atomic::{AtomicBool, Ordering};
 
 use crate::core::Core;
 use crate::engine::{Record, Shared, record};

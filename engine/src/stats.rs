@@ -1,5 +1,6 @@
 //! What the store has done and what it holds, in numbers.
 
+// Nothing is decided by these.
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use icecore_model::Versionstamp;

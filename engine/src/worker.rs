@@ -12,14 +12,15 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 use std::time::Duration;
 
 use icecore_disk::Name;
 use icecore_model::{Planted, Versionstamp, planted};
+use icecore_sync::thread::{self, JoinHandle};
+use icecore_sync::{Mutex, lock};
 
-use crate::core::{Core, lock};
+use crate::core::Core;
 use crate::error::Error;
 
 /// How long an idle worker waits for something to change before it looks again: the clock may be

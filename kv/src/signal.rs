@@ -20,12 +20,13 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Poll, Waker, ready};
 
 use icecore_engine as engine;
 use icecore_engine::{Observation, Observer, Touched};
 use icecore_model::Versionstamp;
+use icecore_sync::{Condvar, Mutex, MutexGuard, lock};
 
 use crate::error::{Error, ErrorKind};
 use crate::kv::Kv;
@@ -85,7 +86,7 @@ impl Heard {
 impl Signal {
     fn lock(&self) -> MutexGuard<'_, Heard> {
         // No panic leaves anything changed by halves.
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.heard)
     }
 
     /// Notes something, and calls the consumer if `note` says that this is news.

@@ -19,7 +19,7 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
-use crate::sync::{AtomicUsize, Mutex, Ordering};
+use icecore_sync::fine::{AtomicUsize, Mutex, Ordering};
 
 /// Every piece starts at a multiple of this, which leaves four low bits of its address for a tag.
 pub(crate) const PIECE_ALIGN: usize = 16;

@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 use crate::arena::{Arena, Bump};
 use crate::node::{Node, NodeRef};
 use crate::record::{Link, Ref, Shape, TAG_MAX, place};
-use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use icecore_sync::fine::{AtomicBool, AtomicU32, Ordering};
 
 /// The links of a segment; a power of two.
 const SLOTS: usize = if cfg!(loom) { 4 } else { 128 };

@@ -31,7 +31,6 @@
 //!   key to the key; `node`: one key; `chain`: its versions; `ranges`: deletions of ranges.
 //! - `record`: records and links in the arena; `arena`: the memory. All `unsafe` code is in
 //!   these two.
-//! - `sync`: atomics and locks, or loom's.
 
 #![deny(unsafe_code)]
 
@@ -44,7 +43,6 @@ mod node;
 mod pages;
 mod ranges;
 mod record;
-mod sync;
 mod table;
 
 pub use arena::{ArenaPool, CHUNK_BYTES_MIN, PoolUse};

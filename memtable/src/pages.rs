@@ -19,7 +19,7 @@ use std::cmp::Ordering as Order;
 use crate::arena::{Arena, Bump};
 use crate::node::{Node, NodeRef};
 use crate::record::{Link, Ref, Shape, place};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use icecore_sync::fine::{AtomicU32, AtomicU64, Ordering};
 
 /// The keys of a full page.
 const PAGE_KEYS: usize = if cfg!(loom) { 3 } else { 64 };

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use icecore_model::{RangeSet, RangeTombstone, Versionstamp};
 
-use crate::sync::{AtomicUsize, Ordering, RwLock};
+use icecore_sync::fine::{AtomicUsize, Ordering, RwLock};
 
 /// A growing set of range tombstones.
 pub(crate) struct Ranges {

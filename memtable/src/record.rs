@@ -20,7 +20,7 @@ use std::ptr::{NonNull, null_mut};
 use bytes::Bytes;
 
 use crate::arena::{Arena, Bump, PIECE_ALIGN};
-use crate::sync::{AtomicPtr, Birth, Ordering};
+use icecore_sync::fine::{AtomicPtr, Birth, Ordering};
 
 /// The header of a kind of record.
 pub(crate) trait Shape: Send + Sync {

@@ -18,7 +18,7 @@ use crate::index::{Index, short_hash};
 use crate::list::List;
 use crate::node::NodeRef;
 use crate::ranges::Ranges;
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use icecore_sync::fine::{AtomicU64, AtomicUsize, Ordering};
 
 /// Values of at least this many bytes are handed out as [`Bytes`] that keep their chunk of the
 /// arena alive; shorter ones are copied, so that no small value holds a large chunk. Copying 4 KiB

@@ -65,7 +65,6 @@ mod rotate;
 pub mod salvage;
 mod segment;
 mod state;
-mod sync;
 
 use std::fmt;
 use std::io;

@@ -17,13 +17,14 @@ use std::fmt;
 use std::task::{Poll, Waker};
 
 use icecore_model::{LogPosition, Versionstamp};
+use icecore_sync::atomic::{AtomicU64, Ordering};
+use icecore_sync::{Condvar, Mutex, MutexGuard};
 
 use crate::drive::Action;
 use crate::format::{BEACON, COMMIT, END};
 use crate::retire::Spares;
 use crate::segment;
 use crate::state::{Flight, NewFrame, State, mark_frame};
-use crate::sync::{AtomicU64, Condvar, Mutex, MutexGuard, Ordering};
 use crate::{Durability, Error, LogEnv, LogOptions, LogStats};
 
 /// A durable log of atomic commits. See the [crate](crate).

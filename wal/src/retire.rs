@@ -13,11 +13,11 @@ use std::collections::VecDeque;
 
 use icecore_disk::Disk;
 use icecore_model::Versionstamp;
+use icecore_sync::MutexGuard;
 
 use crate::Error;
 use crate::log::Log;
 use crate::segment::{self, Blank};
-use crate::sync::MutexGuard;
 
 /// How much is written at once when a spare is made. Written in larger pieces, a file lies in the
 /// page cache in larger units, and then several durable writes in flight get into each other's way.

@@ -18,8 +18,9 @@ use icecore_disk::{
     Write,
 };
 use icecore_model::{DatabaseId, Versionstamp};
+use icecore_sync::loom;
+use icecore_sync::loom::sync::{Mutex, Notify};
 use icecore_wal::{Durability, Log, LogEnv, LogOptions, Roster};
-use loom::sync::{Mutex, Notify};
 
 /// One file that remembers what is durable. Its lock is loom's, so that every operation is a
 /// point at which threads may change.

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use icecore_model::{Planted, RangeSet, Versionstamp, planted};
 use icecore_sstable::{Table, TableId, TableSummary};
+use icecore_sync::lock;
 
 use super::garbage::{Expired, Garbage, surviving_ranges};
 use super::output::Output;
 use super::pick::{Horizon, Job, Kind, Shape, TableMeta, pick};
-use crate::core::{Core, lock};
+use crate::core::Core;
 use crate::error::Error;
 use crate::levels::TableHandle;
 use crate::manifest::{Edit, Forgotten};

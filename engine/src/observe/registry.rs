@@ -20,14 +20,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, ThreadId};
+use std::sync::{Arc, PoisonError};
 
 use icecore_model::{Effects, Versionstamp};
+use icecore_sync::atomic::{AtomicUsize, Ordering};
+use icecore_sync::thread::{self, ThreadId};
+use icecore_sync::{Condvar, Mutex, lock};
 
 use super::{Observer, Touched};
-use crate::core::lock;
 
 /// The observers of a store.
 #[derive(Default)]

@@ -21,12 +21,13 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
 use icecore_engine::{Observer, Touched};
 use icecore_model::Versionstamp;
+use icecore_sync::{Mutex, MutexGuard, lock};
 
 use super::format::{Spot, split_name};
 
@@ -83,7 +84,7 @@ pub(crate) struct News {
 impl Board {
     /// The state is consistent between any two statements of its critical sections.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The news for somebody who sees all commits up to `visible`.

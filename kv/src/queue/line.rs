@@ -17,11 +17,12 @@
 //! read.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use icecore_engine::{Engine, Observation, Observer, Snapshot};
 use icecore_model::Versionstamp;
+use icecore_sync::{Mutex, lock};
 
 use super::board::{Board, Waiter};
 use super::format::{Spot, end_of, messages_of};
@@ -355,9 +356,4 @@ impl Drop for Lease {
             self.line.release(self.spot, Some(self.spot));
         }
     }
-}
-
-/// The guarded states are consistent between any two statements of their critical sections.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,9 +7,11 @@
 //!    forgotten only reads again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
-use super::line::{Kept, Line, lock};
+use icecore_sync::{Mutex, lock};
+
+use super::line::{Kept, Line};
 use super::timer::Timer;
 
 /// How many queues without handles are remembered: each takes some hundred bytes.

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use icecore_sync::atomic::{AtomicBool, Ordering};
+use icecore_sync::thread::{self, JoinHandle};
+use icecore_sync::{Condvar, Mutex, lock};
+
 use super::Queue;
-use super::line::lock;
 use super::message::Message;
 use super::receive::receive;
 use super::timer::not_started;

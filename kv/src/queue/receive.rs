@@ -8,9 +8,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 
 use icecore_engine::CommitFuture;
+use icecore_sync::thread::{self, Thread};
 
 use super::Queue;
 use super::board::Waiter;

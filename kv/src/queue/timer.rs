@@ -7,15 +7,15 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use icecore_disk::Clock;
-use icecore_disk::clock::SystemClock;
+#[cfg(not(shuttle))]
+use icecore_disk::{Clock, clock::SystemClock};
+use icecore_sync::thread::{self, JoinHandle};
+use icecore_sync::{Condvar, Mutex, lock};
 
 use super::board::Board;
-use super::line::lock;
 use crate::error::{Error, ErrorKind};
 
 /// After this time at most, a waiter looks at the store's clock again.
@@ -25,7 +25,26 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Timer {
     state: Mutex<State>,
     changed: Condvar,
-    clock: SystemClock,
+    clock: OwnClock,
+}
+
+/// The clock by which waits end: the system's, or that of the scheduler which a model runs under.
+#[derive(Debug, Default)]
+struct OwnClock {
+    #[cfg(not(shuttle))]
+    system: SystemClock,
+}
+
+impl OwnClock {
+    #[cfg(not(shuttle))]
+    fn now(&self) -> Duration {
+        self.system.monotonic()
+    }
+
+    #[cfg(shuttle)]
+    fn now(&self) -> Duration {
+        icecore_sync::model::now()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +59,7 @@ struct State {
 impl Timer {
     /// Has a waiter of `board` woken in `ms` milliseconds, if somebody waits there.
     pub(crate) fn set(self: &Arc<Timer>, board: &Arc<Board>, ms: u64) -> Result<(), Error> {
-        let at = self.clock.monotonic() + Duration::from_millis(ms).min(PATIENCE);
+        let at = self.clock.now() + Duration::from_millis(ms).min(PATIENCE);
         if !board.set_alarm(at) {
             return Ok(());
         }
@@ -69,7 +88,7 @@ impl Timer {
     fn run(&self) {
         let mut state = lock(&self.state);
         while !state.stopped {
-            let now = self.clock.monotonic();
+            let now = self.clock.now();
             let next = state.alarms.first_key_value().map(|((at, _), _)| *at);
             state = match next.map(|at| at.checked_sub(now)) {
                 // Nobody waits for a moment.

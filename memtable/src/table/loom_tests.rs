@@ -2,11 +2,12 @@
 //! step in question: `RUSTFLAGS="--cfg loom" cargo test -p icecore-memtable --release`.
 
 use icecore_model::Effect;
-use loom::thread;
+use icecore_sync::fine::AtomicU64;
+use icecore_sync::loom;
+use icecore_sync::loom::thread;
 
 use super::*;
 use crate::arena::CHUNK_BYTES_MIN;
-use crate::sync::AtomicU64;
 
 fn put(inserter: &mut Inserter, stamp: u64, keys: &[&[u8]], floor: u64) {
     let mut effects = Vec::new();

@@ -7,9 +7,10 @@
 
 use std::sync::Arc as StdArc;
 
-use loom::cell::UnsafeCell;
-use loom::sync::atomic::AtomicBool;
-use loom::thread;
+use icecore_sync::loom;
+use icecore_sync::loom::cell::UnsafeCell;
+use icecore_sync::loom::sync::atomic::AtomicBool;
+use icecore_sync::loom::thread;
 
 use super::*;
 

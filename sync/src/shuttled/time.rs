@@ -1,0 +1,115 @@
+//! The time of an execution. It stands still while threads run, and goes on from one end of a wait
+//! to the next: when all threads wait, or when the scheduler has one of them time out early.
+//!
+//! A thread of the execution, the *keeper*, ends the waits. It is not one of the store's: the
+//! [scheduler](super::scheduler) gives it a turn by rules of its own. While no wait has a limit it
+//! is parked, so that threads which wait for each other for ever are a deadlock, and found.
+//!
+//! All threads of an execution share one thread of the system, so the state is a thread-local of
+//! that one, and no turn changes hands while it is borrowed.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shuttle::sync::Condvar;
+use shuttle::thread::{self, JoinHandle, Thread};
+
+/// A run of a store takes seconds at most; where time goes on for longer, threads wait in vain for
+/// something that only ever times out.
+const LIMIT: Duration = Duration::from_secs(600);
+
+std::thread_local! {
+    static TIME: RefCell<Time> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Time {
+    now: Duration,
+    /// By the moment at which the wait ends; the number tells equal ones apart.
+    timers: BTreeMap<(Duration, u64), Arc<Condvar>>,
+    set: u64,
+    keeper: Option<Thread>,
+    /// The keeper is between taking a timer and waking its thread, where nobody else has a turn.
+    is_firing: bool,
+    is_over: bool,
+}
+
+/// The time since the execution began.
+pub(super) fn now() -> Duration {
+    TIME.with_borrow(|time| time.now)
+}
+
+/// Wakes whoever waits at `condvar` once `limit` has passed. The caller holds the mutex of the
+/// wait, so that the wait begins before its end.
+pub(super) fn set(limit: Duration, condvar: &Arc<Condvar>) -> (Duration, u64) {
+    let (timer, keeper) = TIME.with_borrow_mut(|time| {
+        time.set += 1;
+        let timer = (time.now + limit, time.set);
+        time.timers.insert(timer, Arc::clone(condvar));
+        (timer, time.keeper.clone())
+    });
+    if let Some(keeper) = keeper {
+        keeper.unpark();
+    }
+    timer
+}
+
+/// Takes a timer back. Says whether it has rung.
+pub(super) fn take(timer: (Duration, u64)) -> bool {
+    TIME.with_borrow_mut(|time| time.timers.remove(&timer)).is_none()
+}
+
+/// The number of the keeper's task.
+pub(super) fn keeper() -> Option<usize> {
+    TIME.with_borrow(|time| time.keeper.as_ref().map(|keeper| usize::from(keeper.id())))
+}
+
+/// Whether the keeper must have the next turn.
+pub(super) fn is_firing() -> bool {
+    TIME.with_borrow(|time| time.is_firing)
+}
+
+/// Forgets the execution before, however it ended.
+pub(super) fn reset() {
+    drop(TIME.take());
+}
+
+/// Starts the time of an execution.
+pub(super) fn start() -> JoinHandle<()> {
+    let handle = thread::spawn(keep);
+    TIME.with_borrow_mut(|time| time.keeper = Some(handle.thread().clone()));
+    handle
+}
+
+/// Ends the time of an execution, all of whose other threads have ended.
+pub(super) fn end(keeper: JoinHandle<()>) {
+    TIME.with_borrow_mut(|time| time.is_over = true);
+    keeper.thread().unpark();
+    keeper.join().expect("the keeper of the time does not panic before the execution fails");
+}
+
+fn keep() {
+    loop {
+        let ring = TIME.with_borrow_mut(|time| {
+            let ring = time.timers.pop_first();
+            if let Some(((at, _), _)) = &ring {
+                time.now = time.now.max(*at);
+                assert!(time.now < LIMIT, "the execution goes on for {LIMIT:?}: nothing happens");
+            }
+            time.is_firing = ring.is_some();
+            ring
+        });
+        match ring {
+            Some((_, condvar)) => {
+                condvar.notify_all();
+                TIME.with_borrow_mut(|time| time.is_firing = false);
+                // What was woken goes first, unless the scheduler wants the next one, too.
+                thread::yield_now();
+            }
+            None if TIME.with_borrow(|time| time.is_over) => return,
+            None => thread::park(),
+        }
+    }
+}
