@@ -105,7 +105,9 @@ impl Shared {
 pub struct Record {
     /// The commit that set it.
     pub stamp: Versionstamp,
-    /// The value. It may keep a larger piece of memory or a file alive: copy it to let go.
+    /// The value. It may keep a larger piece of memory or a file alive: copy it to let go. What
+    /// keeps a file alive could be read when it was handed out; if the medium loses it after that,
+    /// it shows zeros there.
     pub value: Bytes,
     /// From this moment on the key is absent.
     pub expires_at: Option<Timestamp>,
@@ -148,7 +150,7 @@ impl Engine {
                 Error::io(path.display(), action, source)
             }
         })?;
-        Engine::open(system(disk), options)
+        Engine::open(system(disk.watching(options.handle_sigbus)), options)
     }
 
     /// Opens an empty store in memory, with the clock and the randomness of the system. It works

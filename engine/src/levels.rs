@@ -3,12 +3,15 @@
 //! Level 0 holds flushed memtables, newest first; they may overlap. Each level below is one *run*:
 //! tables in key order that do not overlap. For any key, everything in a level is newer than
 //! everything in the levels below it.
+//!
+//! A table whose mapping turned out to be unreadable somewhere is opened a second time, to be read
+//! without a mapping: then an error is about what the medium refuses, and nothing else.
 
 use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
 use icecore_disk::Disk;
-use icecore_sstable::{Table, TableEnv, TableSummary};
+use icecore_sstable::{ReadMode, Table, TableEnv, TableSummary};
 
 use crate::error::Error;
 use crate::manifest::Past;
@@ -26,11 +29,13 @@ pub(crate) struct TableAccess {
 pub(crate) struct TableHandle {
     summary: TableSummary,
     opened: OnceLock<Arc<Table>>,
+    /// In use since a part of the mapping of `opened` could not be read.
+    unmapped: OnceLock<Arc<Table>>,
 }
 
 impl TableHandle {
     pub(crate) fn new(summary: TableSummary) -> Arc<TableHandle> {
-        Arc::new(TableHandle { summary, opened: OnceLock::new() })
+        Arc::new(TableHandle { summary, opened: OnceLock::new(), unmapped: OnceLock::new() })
     }
 
     pub(crate) fn summary(&self) -> &TableSummary {
@@ -39,11 +44,30 @@ impl TableHandle {
 
     /// The open table. When two readers come first at once, both open it and one of them wins.
     pub(crate) fn table(&self, access: &TableAccess) -> Result<&Arc<Table>, Error> {
-        if let Some(table) = self.opened.get() {
+        match self.opened.get() {
+            Some(table) if table.is_whole() => Ok(table),
+            Some(_) => self.unmapped(access),
+            None => self.open(&self.opened, &access.disk, &access.env),
+        }
+    }
+
+    #[cold]
+    fn unmapped(&self, access: &TableAccess) -> Result<&Arc<Table>, Error> {
+        if let Some(table) = self.unmapped.get() {
             return Ok(table);
         }
-        let table = Arc::new(Table::open(&*access.disk, &self.summary, &access.env)?);
-        Ok(self.opened.get_or_init(|| table))
+        let env = TableEnv { read_mode: ReadMode::Read, ..access.env.clone() };
+        self.open(&self.unmapped, &access.disk, &env)
+    }
+
+    fn open<'t>(
+        &self,
+        place: &'t OnceLock<Arc<Table>>,
+        disk: &Arc<dyn Disk>,
+        env: &TableEnv,
+    ) -> Result<&'t Arc<Table>, Error> {
+        let table = Arc::new(Table::open(&**disk, &self.summary, env)?);
+        Ok(place.get_or_init(|| table))
     }
 
     /// Whether `key` lies before everything in the table.

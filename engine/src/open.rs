@@ -378,7 +378,9 @@ impl Core {
         let Some(found) = pinned.get(WATERMARK_KEY, Versionstamp::MAX, &self.access)? else {
             return Ok(());
         };
-        let mark = Watermark::decode(found.value(), found.stamp())
+        let mark = Watermark::decode(found.value(), found.stamp());
+        found.check()?;
+        let mark = mark
             .ok_or_else(|| Error::corrupt("the sweeper's note", 0, "it is not a moment"))?;
         *self.watermark.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(mark);
         Ok(())

@@ -69,6 +69,11 @@ pub struct Options {
     pub level_multiplier: u64,
     /// How tables are read.
     pub read_mode: ReadMode,
+    /// Whether [`Engine::open_path`](crate::Engine::open_path) has the process handle SIGBUS for
+    /// the tables it maps: a page that cannot be read is then an [`Error::Io`] of the read, and ends
+    /// the process otherwise. What is not about a table goes to the handler that was there before.
+    /// For a disk of the caller's see [`RealDisk::watching`](icecore_disk::RealDisk::watching).
+    pub handle_sigbus: bool,
     /// Memory for decompressed blocks.
     pub cache_bytes: usize,
     /// Disk space that commits leave free, for the flushes and compactions that make room again. It
@@ -99,6 +104,7 @@ impl Default for Options {
             level_base_bytes: 64 << 20,
             level_multiplier: 10,
             read_mode: ReadMode::Mmap,
+            handle_sigbus: true,
             cache_bytes: 32 << 20,
             reserve_bytes: 256 << 20,
             key_bytes_max: 4 << 10,

@@ -184,6 +184,32 @@ impl Builder {
         self
     }
 
+    /// Whether the process handles the signal SIGBUS for the files of this store. The default is
+    /// `true`.
+    ///
+    /// Tables are mapped into memory. When a page of one cannot be read (the medium fails, or
+    /// somebody cuts the file), the system sends this signal, which ends the process unless it is
+    /// handled. The handler makes the read fail with [`Io`](crate::ErrorKind::Io) and has the file
+    /// read without a mapping from then on; every other SIGBUS goes to the handler that was there
+    /// before. Turn it off in a program that installs one of its own later and does not call the
+    /// one before, or that unloads the library that contains Icecore.
+    ///
+    /// ```
+    /// use icecore::{Kv, key};
+    ///
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("store");
+    /// let kv = Kv::builder(path).handle_sigbus(false).open()?;
+    /// kv.set(key!["a"], 1)?;
+    /// kv.flush()?;
+    /// assert_eq!(kv.get(key!["a"])?.u64()?, 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn handle_sigbus(mut self, handle: bool) -> Builder {
+        self.options.handle_sigbus = handle;
+        self
+    }
+
     /// Opens the store.
     ///
     /// ```
