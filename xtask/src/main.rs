@@ -3,6 +3,7 @@
 mod api;
 mod bank;
 mod deno_diff;
+mod kill9;
 mod model;
 mod mutants;
 mod programme;
@@ -11,6 +12,7 @@ mod report;
 mod search;
 mod sim;
 mod verify;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,11 @@ enum Task {
     Sim(sim::Arguments),
     /// Compares the store with the real Deno.
     DenoDiff(deno_diff::Arguments),
+    /// Kills a process at work again and again, and looks for what it had acknowledged.
+    Kill9(kill9::Arguments),
+    /// The process that is killed.
+    #[command(hide = true)]
+    Kill9Child(kill9::ChildArguments),
     /// Looks for bugs that were planted.
     Mutants(mutants::Arguments),
     /// Writes a million keys through thousands of flushes, and compares them with a model.
@@ -50,6 +57,8 @@ fn main() -> ExitCode {
         Task::Bank(arguments) => bank::run(&arguments),
         Task::Sim(arguments) => sim::run(&arguments),
         Task::DenoDiff(arguments) => deno_diff::run(&arguments),
+        Task::Kill9(arguments) => kill9::run(&arguments),
+        Task::Kill9Child(arguments) => kill9::run_child(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Model(arguments) => model::run(&arguments),
         Task::Programme(arguments) => programme::gate(&arguments),
