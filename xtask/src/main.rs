@@ -3,6 +3,7 @@
 mod api;
 mod bank;
 mod deno_diff;
+mod golden;
 mod kill9;
 mod model;
 mod mutants;
@@ -38,6 +39,8 @@ enum Task {
     /// The process that is killed.
     #[command(hide = true)]
     Kill9Child(kill9::ChildArguments),
+    /// Compares the golden stores with what is written today.
+    Golden(golden::Arguments),
     /// Looks for bugs that were planted.
     Mutants(mutants::Arguments),
     /// Writes a million keys through thousands of flushes, and compares them with a model.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::DenoDiff(arguments) => deno_diff::run(&arguments),
         Task::Kill9(arguments) => kill9::run(&arguments),
         Task::Kill9Child(arguments) => kill9::run_child(&arguments),
+        Task::Golden(arguments) => golden::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Model(arguments) => model::run(&arguments),
         Task::Programme(arguments) => programme::gate(&arguments),
