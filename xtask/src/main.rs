@@ -2,11 +2,19 @@
 
 mod api;
 mod bank;
+#[cfg(target_os = "linux")]
+mod blocklog;
+#[cfg(target_os = "linux")]
+mod chronicle;
 mod deno_diff;
 mod golden;
 mod kill9;
 mod model;
+#[cfg(target_os = "linux")]
+mod mounts;
 mod mutants;
+#[cfg(target_os = "linux")]
+mod powercut;
 mod programme;
 #[allow(dead_code, reason = "its checks come one by one")]
 mod report;
@@ -45,6 +53,16 @@ enum Task {
     Mutants(mutants::Arguments),
     /// Writes a million keys through thousands of flushes, and compares them with a model.
     Model(model::Arguments),
+    /// Looks at the store after every write to its block device.
+    #[cfg(target_os = "linux")]
+    Blocklog(blocklog::Arguments),
+    /// Cuts the power of real file systems, and looks whether all is there that must be.
+    #[cfg(target_os = "linux")]
+    Powercut(powercut::Arguments),
+    /// Writes to a store, for the checks that stop it.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    StoreChild(chronicle::child::Arguments),
     /// Runs the crash-safety programme within a few minutes.
     Programme(programme::Gate),
     /// Runs the crash-safety programme for hours, and writes a report.
@@ -65,6 +83,12 @@ fn main() -> ExitCode {
         Task::Golden(arguments) => golden::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Model(arguments) => model::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Task::Blocklog(arguments) => blocklog::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Task::Powercut(arguments) => powercut::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Task::StoreChild(arguments) => chronicle::child::run(&arguments),
         Task::Programme(arguments) => programme::gate(&arguments),
         Task::Soak(arguments) => programme::soak(&arguments),
         Task::Api(arguments) => api::run(&arguments),
