@@ -23,4 +23,5 @@ mod snapshots;
 mod store;
 mod support;
 mod threads;
+mod unreadable;
 mod visibility;
