@@ -94,6 +94,9 @@ mod tests {
     use crate::arena::{ArenaPool, CHUNK_BYTES_MIN};
     use crate::chain;
 
+    const KEYS_MAX: usize = if cfg!(miri) { 60 } else { 600 };
+    const OTHERS_MAX: usize = if cfg!(miri) { 8 } else { 40 };
+
     /// Keys of a few common beginnings, some of them longer than a head, with rare and frequent
     /// ends.
     fn keys() -> impl Strategy<Value = Vec<u8>> {
@@ -118,9 +121,9 @@ mod tests {
 
         #[test]
         fn hints_are_exact_while_nobody_inserts(
-            keys in proptest::collection::vec(keys(), 0..600),
+            keys in proptest::collection::vec(keys(), 0..KEYS_MAX),
             sorted: bool,
-            others in proptest::collection::vec(keys(), 1..40),
+            others in proptest::collection::vec(keys(), 1..OTHERS_MAX),
         ) {
             let pool = ArenaPool::new(CHUNK_BYTES_MIN, 0);
             let (arena, mut bump, list) = (Arena::new(&pool), Bump::new(), List::new());

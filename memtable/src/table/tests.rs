@@ -17,6 +17,11 @@ type Seen<'a> = (&'a [u8], u64, Option<Vec<u8>>);
 type Model = BTreeMap<(Vec<u8>, Reverse<u64>), (Option<Vec<u8>>, u64)>;
 
 const CASES: u32 = if cfg!(miri) { 1 } else { 192 };
+/// Miri is slower by a thousand times, and draws other cases with each seed.
+const COMMITS_MAX: usize = if cfg!(miri) { 12 } else { 40 };
+const WRITES_MAX: usize = if cfg!(miri) { 4 } else { 6 };
+const VALUE_BYTES_MAX: usize = if cfg!(miri) { 24 } else { 300 };
+const MOVES_MAX: usize = if cfg!(miri) { 25 } else { 60 };
 
 fn change(write: &Write) -> Change<'_> {
     match &write.1 {
@@ -47,17 +52,17 @@ fn keys() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn writes() -> impl Strategy<Value = Write> {
-    let value = proptest::option::weighted(0.8, proptest::collection::vec(any::<u8>(), 0..300));
+    let value = proptest::option::weighted(0.8, proptest::collection::vec(any::<u8>(), 0..VALUE_BYTES_MAX));
     (keys(), value, prop_oneof![Just(0u64), any::<u64>()])
 }
 
 fn commits() -> impl Strategy<Value = Vec<Vec<Write>>> {
-    let commit = proptest::collection::vec(writes(), 0..6).prop_map(|mut writes| {
+    let commit = proptest::collection::vec(writes(), 0..WRITES_MAX).prop_map(|mut writes| {
         let mut seen = BTreeSet::new();
         writes.retain(|write| seen.insert(write.0.clone()));
         writes
     });
-    proptest::collection::vec(commit, 0..40)
+    proptest::collection::vec(commit, 0..COMMITS_MAX)
 }
 
 /// What a reader at `at` sees: of each key the newest version.
@@ -132,7 +137,8 @@ proptest! {
 
     #[test]
     fn a_cursor_moves_as_over_a_sorted_list(
-        commits in commits(), at in 0u64..42, moves in proptest::collection::vec((0u8..8, keys()), 1..60),
+        commits in commits(), at in 0u64..42,
+        moves in proptest::collection::vec((0u8..8, keys()), 1..MOVES_MAX),
     ) {
         let (memtable, model) = build(&commits, |_| 0);
         let seen = visible(&model, at);
@@ -201,7 +207,7 @@ proptest! {
 
 #[test]
 fn a_reader_far_behind_a_hot_key_finds_its_version() {
-    let versions = if cfg!(miri) { 300 } else { 20_000 };
+    let versions = if cfg!(miri) { 120 } else { 20_000 };
     let (memtable, mut inserter) = create(&ArenaPool::new(64 << 10, 4));
     for stamp in 1..=versions {
         put(&mut inserter, stamp, b"hot", &stamp.to_le_bytes(), 5);
@@ -217,7 +223,7 @@ fn a_reader_far_behind_a_hot_key_finds_its_version() {
 
 #[test]
 fn many_keys_in_any_order_are_found_and_walked_both_ways() {
-    let count = if cfg!(miri) { 150u64 } else { 30_000 };
+    let count = if cfg!(miri) { 60u64 } else { 30_000 };
     for spread in [1u64, 0x9e37_79b9, u64::MAX] {
         let (memtable, mut inserter) = create(&ArenaPool::new(256 << 10, 4));
         let key = |i: u64| i.wrapping_mul(spread).to_be_bytes();
@@ -246,15 +252,16 @@ fn many_keys_in_any_order_are_found_and_walked_both_ways() {
 #[test]
 fn keys_whose_hashes_collide_are_still_found() {
     let (memtable, mut inserter) = create(&ArenaPool::new(64 << 10, 4));
+    let count = if cfg!(miri) { 100 } else { 200 };
     let collide = |i: &u64| hash64(&i.to_be_bytes()) >> 57 == 0;
     let mut numbers = (0..).filter(collide);
-    let keys: Vec<_> = numbers.by_ref().take(200).map(u64::to_be_bytes).collect();
+    let keys: Vec<_> = numbers.by_ref().take(count).map(u64::to_be_bytes).collect();
     for (key, stamp) in keys.iter().zip((1..).step_by(2)) {
         put(&mut inserter, stamp, key, b"v", 0);
         put(&mut inserter, stamp + 1, key, b"w", 0);
     }
     assert!(!memtable.index.is_complete());
-    assert_eq!((memtable.keys(), memtable.entries()), (200, 400));
+    assert_eq!((memtable.keys(), memtable.entries()), (count, 2 * count));
     assert!(keys.iter().all(|key| memtable.newest(key).is_some()));
     let absent = numbers.next().unwrap();
     assert!(memtable.newest(&absent.to_be_bytes()).is_none());
@@ -329,7 +336,7 @@ fn a_stamp_that_does_not_increase_is_our_own_bug() {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the readers of this test are real threads")]
 fn readers_see_whole_commits_while_the_inserter_works() {
-    let commits = if cfg!(miri) { 40u64 } else { 20_000 };
+    let commits = if cfg!(miri) { 25u64 } else { 20_000 };
     let (memtable, mut inserter) = create(&ArenaPool::new(64 << 10, 16));
     let visible = Arc::new(AtomicU64::new(0));
     let own = |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes();
