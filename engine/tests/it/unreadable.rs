@@ -59,7 +59,8 @@ fn tables(disk: &RealDisk) -> Vec<(Name, Vec<u8>)> {
 
 /// What may be said of a table that was cut.
 fn is_about_a_table(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Io | ErrorKind::Corrupt) && error.to_string().contains(".table")
+    matches!(error.kind(), ErrorKind::Io | ErrorKind::Corrupt)
+        && error.to_string().contains(".table")
 }
 
 /// Reads everything in every way; each answer is right or an error. Gives the number of errors.

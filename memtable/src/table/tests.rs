@@ -52,7 +52,8 @@ fn keys() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn writes() -> impl Strategy<Value = Write> {
-    let value = proptest::option::weighted(0.8, proptest::collection::vec(any::<u8>(), 0..VALUE_BYTES_MAX));
+    let value =
+        proptest::option::weighted(0.8, proptest::collection::vec(any::<u8>(), 0..VALUE_BYTES_MAX));
     (keys(), value, prop_oneof![Just(0u64), any::<u64>()])
 }
 
