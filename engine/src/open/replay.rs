@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use icecore_disk::Name;
 use icecore_memtable::{Inserter, Memtable};
-use icecore_model::{Effects, Versionstamp};
+use icecore_model::{Effects, Planted, Versionstamp, planted};
 use icecore_wal::{Commit, Ending, Recovery};
 
 use super::Opening;
@@ -71,12 +71,15 @@ impl Opening {
     /// version of itself.
     pub(super) fn compare_with_manifest(&self, recovery: &Recovery) -> Result<(), Error> {
         let catalog = &self.loaded.catalog;
-        if let (true, Ending::Torn { at, .. }) = (catalog.closed, recovery.ending) {
+        let closed = catalog.closed && !planted(Planted::EndNotMissed);
+        if let (true, Ending::Torn { at, .. }) = (closed, recovery.ending) {
             let what = "the store was closed, but the end of its log is missing";
             let file = Name::Wal(u64::from(at.segment));
             return Err(Error::corrupt(file, u64::from(at.offset), what));
         }
-        if let (Some(last), Some(number)) = (recovery.last, catalog.segments.last())
+        // The log holds what was flushed, or begins behind it, also in the first life of a store.
+        let last = recovery.last.unwrap_or(Versionstamp::ZERO);
+        if let Some(number) = catalog.segments.last()
             && last < catalog.flushed
         {
             let end = recovery.end.map_or(0, |end| u64::from(end.length));

@@ -392,3 +392,17 @@ fn a_log_that_ends_before_what_the_tables_hold_is_noticed() {
     let log = machine.names(|name| matches!(name, Name::Wal(_)))[0];
     refused(&machine, ErrorKind::Corrupt, log);
 }
+
+#[test]
+fn a_log_as_it_was_before_its_first_commit_is_noticed() {
+    let mut machine = Machine::new(1);
+    let engine = machine.open(logging());
+    let empty = machine.disk.snapshot_files();
+    set(&engine, "flushed", b"v");
+    engine.flush().unwrap();
+    set(&engine, "acknowledged", b"v");
+    machine.kill();
+    machine.at_rest(|disk| disk.restore_older(&empty, |name| matches!(name, Name::Wal(_))));
+    let log = machine.names(|name| matches!(name, Name::Wal(_)))[0];
+    refused(&machine, ErrorKind::Corrupt, log);
+}
