@@ -6,6 +6,7 @@ mod bank;
 mod blocklog;
 #[cfg(target_os = "linux")]
 mod chronicle;
+mod damage;
 mod deno_diff;
 mod golden;
 mod kill9;
@@ -49,6 +50,8 @@ enum Task {
     Kill9Child(kill9::ChildArguments),
     /// Compares the golden stores with what is written today.
     Golden(golden::Arguments),
+    /// Damages golden stores, and holds that nothing wrong is ever read.
+    Damage(damage::Arguments),
     /// Looks for bugs that were planted.
     Mutants(mutants::Arguments),
     /// Writes a million keys through thousands of flushes, and compares them with a model.
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Task::Kill9(arguments) => kill9::run(&arguments),
         Task::Kill9Child(arguments) => kill9::run_child(&arguments),
         Task::Golden(arguments) => golden::run(&arguments),
+        Task::Damage(arguments) => damage::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
         Task::Model(arguments) => model::run(&arguments),
         #[cfg(target_os = "linux")]

@@ -43,7 +43,11 @@ pub(crate) fn write(golden: &Golden) -> Result<(), String> {
 pub(crate) fn list(all: &[Golden]) -> Result<(), String> {
     let line = |golden: &Golden| format!("{} {}\n", golden.name, golden.expected);
     let list: String = all.iter().map(line).collect();
-    if read("contents.txt")? == list.as_bytes() { Ok(()) } else { put("contents.txt", list.as_bytes()) }
+    if read("contents.txt")? == list.as_bytes() {
+        Ok(())
+    } else {
+        put("contents.txt", list.as_bytes())
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the golden stores are files of the repository")]
