@@ -19,6 +19,8 @@ pub mod error;
 pub mod keyspace;
 pub mod observe;
 pub mod options;
+#[doc(hidden)]
+pub mod parts;
 pub mod salvage;
 pub mod scan;
 pub mod snapshot;

@@ -32,7 +32,7 @@ pub(crate) struct Replica {
 const FOLLOWED: [(&[u8], &[u8]); 3] = [ALL_KEYS, (&[0x10], &[0x11]), (&[0x20], &[0x21])];
 
 /// How many replicas there are: some look again often, others seldom.
-pub(crate) const REPLICAS: usize = 2 * FOLLOWED.len();
+pub const REPLICAS: usize = 2 * FOLLOWED.len();
 
 impl World {
     /// The replica `number` resumes where it stopped, or begins.

@@ -48,6 +48,7 @@ mod upkeep;
 pub mod violation;
 pub mod world;
 
+pub use follow::REPLICAS;
 pub use generate::History;
 pub use search::{Finished, run_seed};
 pub use totals::Totals;

@@ -212,6 +212,12 @@ impl<'a> Sealed<'a> {
     }
 }
 
+/// What is stored of `body`, a block and so below 4 GiB, if it is compressed with LZ4.
+pub(crate) fn pack(body: &[u8]) -> Vec<u8> {
+    // The size goes before the rest as the format wants it.
+    lz4_flex::block::compress_prepend_size(body)
+}
+
 fn known_compression(code: u8, file: Name) -> Result<Compression, Error> {
     match code {
         COMPRESSION_NONE => Ok(Compression::None),

@@ -48,6 +48,8 @@ pub mod cache;
 pub mod cursor;
 pub mod error;
 pub mod options;
+#[doc(hidden)]
+pub mod parts;
 pub mod salvage;
 pub mod summary;
 pub mod table;

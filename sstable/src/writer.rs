@@ -15,7 +15,7 @@ use icecore_model::{Entry, RangeSet, RangeTombstone, Versionstamp};
 use crate::block::BlockBuilder;
 use crate::error::Error;
 use crate::filter;
-use crate::format::{BLOCK_BYTES_MAX, Footer, Handle, Kind, seal};
+use crate::format::{BLOCK_BYTES_MAX, Footer, Handle, Kind, pack, seal};
 use crate::index::IndexBuilder;
 use crate::options::{Compression, TableId, TableOptions};
 use crate::ranges;
@@ -214,10 +214,8 @@ impl Output {
         let start = self.run.len();
         let mut compression = Compression::None;
         if wanted == Compression::Lz4 {
-            let length = u32::try_from(body.len()).expect("a data block is below 4 GiB");
-            let packed = lz4_flex::block::compress(body);
-            if packed.len() + size_of_val(&length) < body.len() - body.len() / 8 {
-                self.run.extend_from_slice(&length.to_le_bytes());
+            let packed = pack(body);
+            if packed.len() < body.len() - body.len() / 8 {
                 self.run.extend_from_slice(&packed);
                 compression = Compression::Lz4;
             }

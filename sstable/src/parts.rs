@@ -1,0 +1,152 @@
+//! The parts of a table without a file, for those who examine the decoders one by one, as the fuzz
+//! targets do. Stores have no use for it.
+//!
+//! Bodies are given without their trailers, so that no checksum stands between any bytes and the
+//! decoders.
+
+use bytes::Bytes;
+use icecore_disk::Name;
+use icecore_model::{Entry, Malformed, Versionstamp};
+
+use crate::block::{BlockBuilder, DataBlock};
+use crate::error::Error;
+use crate::filter::{self, Filter};
+use crate::format::{Handle, Sealed, pack};
+use crate::index::{Index, IndexBuilder};
+use crate::options::Compression;
+
+/// An entry of a data block, and how it is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Placed<'a> {
+    /// Where it begins in the body.
+    pub offset: usize,
+    /// How many bytes of its key are those of the key before.
+    pub shared: usize,
+    /// What it says; without what it should share and cannot.
+    pub entry: Entry<'a>,
+}
+
+/// The body of a data block with these entries, which must be in order; at least one.
+pub fn build_block(entries: &[Entry<'_>], restart_interval: usize) -> Vec<u8> {
+    let mut builder = BlockBuilder::new(restart_interval);
+    for entry in entries {
+        builder.add(entry);
+    }
+    builder.finish().to_vec()
+}
+
+/// Visits the entries of a data block from the first to the last. Gives the places that the
+/// restarts lead to.
+///
+/// # Errors
+/// What cannot be decoded; whether the entries make a valid block is not judged.
+pub fn walk_block(body: &[u8], visit: &mut dyn FnMut(Placed<'_>)) -> Result<Vec<usize>, Malformed> {
+    let block = DataBlock::new(body)?;
+    let mut key = Vec::new();
+    let mut offset = 0;
+    while offset < block.shape().entries {
+        let raw = block.entry(offset)?;
+        key.truncate(raw.shared);
+        key.extend_from_slice(raw.tail(body));
+        let entry = Entry { key: &key, stamp: raw.stamp, change: raw.change(body) };
+        visit(Placed { offset, shared: raw.shared, entry });
+        offset = raw.end;
+    }
+    (0..block.restarts()).map(|index| block.restart(index)).collect()
+}
+
+/// Where the first entry at or after (`key`, `stamp`) begins, and whether it is of this key.
+///
+/// # Errors
+/// What cannot be decoded on the way.
+pub fn search_block(
+    body: &[u8],
+    key: &[u8],
+    stamp: Versionstamp,
+) -> Result<Option<(usize, bool)>, Malformed> {
+    let found = DataBlock::new(body)?.search(key, stamp)?;
+    Ok(found.map(|found| (found.offset, found.same_key)))
+}
+
+/// The body of an index over blocks that follow one another from the start of a file: of each its
+/// last entry, the key after it, and its length.
+pub fn build_index(blocks: &[(&[u8], Versionstamp, Option<&[u8]>, u64)]) -> Vec<u8> {
+    let mut builder = IndexBuilder::default();
+    let mut offset = 0;
+    for (key, stamp, next, bytes) in blocks {
+        builder.add((key, *stamp), *next, Handle { offset, bytes: *bytes });
+        offset += bytes;
+    }
+    builder.finish()
+}
+
+/// An index that was read back.
+#[derive(Debug)]
+pub struct IndexPart(Index);
+
+impl IndexPart {
+    /// Reads an index whose blocks must fill the file up to `data_end`.
+    ///
+    /// # Errors
+    /// For everything that is not a valid index.
+    pub fn decode(body: Bytes, data_end: u64) -> Result<IndexPart, Malformed> {
+        Index::decode(body, data_end).map(IndexPart)
+    }
+
+    /// How many blocks there are.
+    pub fn count(&self) -> usize {
+        self.0.count()
+    }
+
+    /// The block that holds (`key`, `stamp`) if any does; their number if it lies after all.
+    ///
+    /// # Errors
+    /// None for an index that was decoded.
+    pub fn find(&self, key: &[u8], stamp: Versionstamp) -> Result<usize, Malformed> {
+        self.0.find(key, stamp)
+    }
+
+    /// The separator after a block, and the first byte behind the block.
+    ///
+    /// # Errors
+    /// When there is no such block.
+    pub fn block(&self, ordinal: usize) -> Result<(Vec<u8>, Versionstamp, u64), Malformed> {
+        let (key, stamp) = self.0.separator(ordinal)?;
+        let handle = self.0.handle(ordinal)?;
+        Ok((key, stamp, handle.offset + handle.bytes))
+    }
+}
+
+/// The body of a filter over these hashes, for the place `offset` of a file.
+pub fn build_filter(hashes: &[u64], bits_per_key: u32, offset: u64) -> Vec<u8> {
+    filter::encode(hashes, bits_per_key, offset)
+}
+
+/// A filter that was read back.
+#[derive(Debug)]
+pub struct FilterPart(Filter);
+
+impl FilterPart {
+    /// Reads a filter; `None` if it is none.
+    pub fn decode(body: Bytes) -> Option<FilterPart> {
+        Filter::decode(body).ok().map(FilterPart)
+    }
+
+    /// False only if no key of this hash is in the table.
+    pub fn may_contain(&self, hash: u64) -> bool {
+        self.0.may_contain(hash)
+    }
+}
+
+/// The body of a block that was stored compressed, as [`build_packed`] stores it.
+///
+/// # Errors
+/// When it cannot be unpacked, or would become longer than what is stored allows.
+pub fn unpack(stored: &[u8]) -> Result<Vec<u8>, Error> {
+    Sealed { stored, compression: Compression::Lz4 }.unpack(Name::Table(0), 0)
+}
+
+/// `body` as a compressed block stores it.
+pub fn build_packed(body: &[u8]) -> Vec<u8> {
+    pack(body)
+}
