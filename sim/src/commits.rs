@@ -26,6 +26,7 @@ impl World {
         let stamp = compared.last + 1;
         let resolved = self.model.resolve(&batch, stamp, now);
         let was_poisoned = self.life.poisoned;
+        let failed_before = self.check_fail_stop(stamp);
         let engine = self.engine()?;
         let answer = if wait {
             Poll::Ready(batch.with(|batch| engine.commit_with(batch, durability)))
@@ -64,6 +65,9 @@ impl World {
             Ok(_) => None,
             Err(fruitless) => Some(fruitless),
         };
+        if appended && !matches!(&answer, Poll::Ready(Err(_))) {
+            failed_before?;
+        }
         ensure(!(appended && was_poisoned), || "a poisoned store took a commit".to_owned())?;
         match answer {
             Poll::Pending => Ok(()),

@@ -3,7 +3,7 @@
 //! Each seed leaves some kinds of operations out and favours others, so that rare mixtures are
 //! met, too ("Swarm testing", Groce et al., 2012).
 
-use icecore_disk::sim::{Failure, OpKind, Rules};
+use icecore_disk::sim::{Chance, Failure, OpKind, Rules};
 use icecore_engine::worker::STEP_KINDS;
 use icecore_engine::{
     Compression, Durability, LogOptions, Options, ReadMode, TableOptions, Workers,
@@ -42,19 +42,15 @@ impl History {
     /// The history of `seed`.
     pub fn new(seed: u64) -> History {
         let dice = Dice::new(seed);
-        let rules = match dice.below(8) {
-            0 => Rules::torn(),
-            1 => Rules::alice(),
-            2 => Rules { torn: true, alice: true, ..Rules::impatient() },
-            _ => Rules::power_cut(),
-        };
+        let (profile, rules) = profile(&dice);
         let options = settings(&dice);
-        let mut generator = Generator::new(dice);
+        let mut generator = Generator::new(dice, profile);
         let length = generator.dice.between(30, 150);
         let mut ops = Vec::new();
         while ops.len() < length {
             match generator.kind() {
                 Kind::Flights => ops.extend(generator.flights()),
+                Kind::FullDisk => ops.extend(generator.full_disk()),
                 kind => ops.push(generator.op(kind)),
             }
         }
@@ -66,7 +62,7 @@ impl History {
 }
 
 /// The kinds of operations and how often they come.
-const WEIGHTS: [(Kind, usize); 22] = [
+const WEIGHTS: [(Kind, usize); 25] = [
     (Kind::Commit, 40),
     (Kind::Poll, 4),
     (Kind::Get, 6),
@@ -89,6 +85,9 @@ const WEIGHTS: [(Kind, usize); 22] = [
     (Kind::StopAfter, 4),
     (Kind::Fail, 2),
     (Kind::Space, 1),
+    (Kind::FullDisk, 1),
+    (Kind::Rival, 1),
+    (Kind::Damage, 1),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +114,9 @@ enum Kind {
     StopAfter,
     Fail,
     Space,
+    FullDisk,
+    Rival,
+    Damage,
 }
 
 struct Generator {
@@ -135,12 +137,16 @@ struct Generator {
 }
 
 impl Generator {
-    fn new(dice: Dice) -> Generator {
-        let with_errors = dice.one_in(3);
+    fn new(dice: Dice, profile: Profile) -> Generator {
+        let with_errors = dice.one_in(3) || profile == Profile::Full;
         let mut weights = WEIGHTS.to_vec();
         for (kind, weight) in &mut weights {
             match kind {
-                Kind::Fail | Kind::Space if !with_errors => *weight = 0,
+                Kind::Fail | Kind::Space | Kind::FullDisk if !with_errors => *weight = 0,
+                Kind::Space | Kind::FullDisk if profile == Profile::Full => *weight = 4,
+                // After them, what the disk does by chance is over or beside the point.
+                Kind::Fail | Kind::Damage if profile == Profile::Treacherous => *weight = 0,
+                Kind::Damage if dice.one_in(2) => *weight = 0,
                 Kind::Commit => {}
                 _ => match dice.below(6) {
                     0 => *weight = 0,
@@ -199,7 +205,13 @@ impl Generator {
     fn op(&mut self, kind: Kind) -> Op {
         match kind {
             Kind::Commit => self.commit(),
-            Kind::Flights => unreachable!("several operations are drawn by `flights`"),
+            Kind::Flights | Kind::FullDisk => unreachable!("several operations, drawn as one"),
+            Kind::Rival => Op::Rival { anew: self.dice.one_in(2) },
+            Kind::Damage => {
+                let count = self.dice.between(1, 6);
+                let seeds = (0..count).map(|_| self.dice.next()).collect();
+                Op::Damage { close: !self.dice.one_in(3), fate: self.fate(), seeds }
+            }
             Kind::Poll => Op::Poll,
             Kind::Get => Op::Get(self.key()),
             Kind::GetMany => {
@@ -233,7 +245,7 @@ impl Generator {
             }
             Kind::Fail => Op::Fail {
                 kind: self.dice.pick(&FAILING),
-                failure: self.dice.pick(&[Failure::Io, Failure::Io, Failure::NoSpace]),
+                failure: self.dice.pick(&FAILURES),
                 times: if self.dice.one_in(4) { 3 } else { 1 },
             },
             Kind::Space => {
@@ -242,6 +254,26 @@ impl Generator {
                 Op::Space(self.space_is_short.then_some(room as u64))
             }
         }
+    }
+
+    /// No byte is free, or hardly any: the store is read, closed and opened; then there is room.
+    fn full_disk(&mut self) -> Vec<Op> {
+        let room = if self.dice.one_in(2) { 0 } else { self.dice.below(3_000) as u64 };
+        let mut ops = vec![Op::Space(Some(room))];
+        for _ in 0..self.dice.between(1, 8) {
+            let kinds =
+                [Kind::Commit, Kind::Get, Kind::Scan, Kind::Snapshot, Kind::Flush, Kind::Step];
+            let kind = self.dice.pick(&kinds);
+            ops.push(self.op(kind));
+        }
+        ops.push(Op::CheckSnapshots { keep: self.dice.below(2) });
+        if self.dice.one_in(2) {
+            ops.push(Op::Reopen { close: true, look_first: true, failure: None, options: None });
+            ops.push(Op::Scan { start: vec![DATA], end: vec![DATA + 1], sides: self.sides() });
+        }
+        ops.push(Op::Resume);
+        self.space_is_short = false;
+        ops
     }
 
     fn sides(&self) -> u64 {
@@ -276,7 +308,8 @@ impl Generator {
     fn clock(&mut self) -> Op {
         // Without a witness, states that only the clock can tell apart would be mistaken.
         let back = self.witness && self.dice.one_in(4);
-        let ms = self.dice.below(self.dice.pick(&[50, 2_000, 100_000])) as i64 + 1;
+        let far = self.dice.pick(&[50, 50, 2_000, 2_000, 100_000, 100_000, TEN_YEARS_MS]);
+        let ms = self.dice.below(far) as i64 + 1;
         let ms = if back { -ms } else { ms };
         self.wall_ms = self.wall_ms.saturating_add_signed(ms).max(1);
         Op::Clock(ms)
@@ -377,6 +410,100 @@ impl Generator {
         (start, end)
     }
 }
+
+/// How far a clock may be wrong.
+const TEN_YEARS_MS: usize = 10 * 365 * 24 * 60 * 60 * 1000;
+
+/// What sort of disk a history is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Profile {
+    /// It stops, and fails when it is told to.
+    Honest,
+    /// It is full now and then.
+    Full,
+    /// It fails, and says so.
+    Failing,
+    /// It breaks its word.
+    Treacherous,
+}
+
+/// The sort of disk and its rules. Half of all disks do nothing but stop.
+fn profile(dice: &Dice) -> (Profile, Rules) {
+    let rules = match dice.below(8) {
+        0 => Rules::torn(),
+        1 => Rules::alice(),
+        2 => Rules { torn: true, alice: true, ..Rules::impatient() },
+        _ => Rules::power_cut(),
+    };
+    let rules = Rules {
+        missing: true,
+        truncated: true,
+        extended: true,
+        duplicated: true,
+        swapped: true,
+        older: true,
+        strangers: true,
+        rotten: true,
+        foreign: true,
+        entries: dice.one_in(2),
+        sync_reverts: dice.one_in(3),
+        ..rules
+    };
+    match dice.below(16) {
+        0 => (Profile::Full, Rules { late_space: dice.one_in(2), entries: true, ..rules }),
+        1..=3 => (Profile::Failing, failing(dice, rules)),
+        4..=7 => (Profile::Treacherous, treacherous(dice, rules)),
+        _ => (Profile::Honest, rules),
+    }
+}
+
+/// E1 to E4, E10, and reads that fail and then succeed, in any mixture.
+fn failing(dice: &Dice, rules: Rules) -> Rules {
+    let chance = || Chance::one_in(dice.pick(&[0, 0, 20, 100, 400]));
+    Rules {
+        write_errors: chance(),
+        sync_errors: chance(),
+        read_errors: chance(),
+        metadata_errors: chance(),
+        short_writes: chance(),
+        short_reads: chance(),
+        remounts: Chance::one_in(dice.pick(&[0, 0, 0, 400])),
+        ..rules
+    }
+}
+
+/// One way of breaking a word, seldom two.
+fn treacherous(dice: &Dice, mut rules: Rules) -> Rules {
+    for _ in 0..dice.pick(&[1, 1, 1, 2]) {
+        let often = Chance::one_in(dice.pick(&[3, 20, 100]));
+        let seldom = Chance::one_in(dice.pick(&[50, 300, 1_000]));
+        match dice.below(9) {
+            0 => rules.late_sync_errors = often,
+            1 => rules.stray_sync_errors = often,
+            2 => rules.bad_sectors = seldom,
+            3 => rules.bit_flips = seldom,
+            4 => rules.bit_rot = seldom,
+            5 => rules.misdirected_writes = seldom,
+            6 => rules.misdirected_reads = seldom,
+            7 => rules.mutating_maps = often,
+            _ => rules.lying_syncs = often,
+        }
+    }
+    rules
+}
+
+/// How calls are made to fail.
+const FAILURES: [Failure; 9] = [
+    Failure::Io,
+    Failure::Io,
+    Failure::Io,
+    Failure::NoSpace,
+    Failure::NoSpace,
+    Failure::Quota,
+    Failure::Access,
+    Failure::ReadOnly,
+    Failure::TooManyFiles,
+];
 
 /// The calls that are made to fail.
 const FAILING: [OpKind; 17] = [

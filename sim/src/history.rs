@@ -130,4 +130,20 @@ pub enum Op {
     },
     /// The disk has room for so many more bytes; `None` for any number.
     Space(Option<u64>),
+    /// There is room again, and nothing fails: the store takes commits again.
+    Resume,
+    /// Somebody else opens the store.
+    Rival {
+        /// The file `LOCK` was deleted and made anew before.
+        anew: bool,
+    },
+    /// The store rests, and copies of it suffer damage; the store itself does not.
+    Damage {
+        /// Whether it is closed in an orderly way.
+        close: bool,
+        /// How it stops.
+        fate: Fate,
+        /// The damage, one for each copy.
+        seeds: Vec<u64>,
+    },
 }

@@ -28,12 +28,15 @@
 
 #![forbid(unsafe_code)]
 
+mod adversity;
 pub mod batch;
 mod commits;
+mod demand;
 pub mod dice;
 pub mod exhaust;
 mod follow;
 pub mod generate;
+mod harm;
 pub mod history;
 pub mod model;
 pub mod mutant_disk;
@@ -42,6 +45,7 @@ mod reads;
 mod revive;
 pub mod script;
 pub mod search;
+mod suffer;
 pub mod totals;
 pub mod trouble;
 mod upkeep;

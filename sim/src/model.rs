@@ -5,7 +5,7 @@
 //! the engine's rules by its own means: effects in order, at most one per key, a companion in
 //! the expiry index for each entry that expires, a sweeper that deletes through that index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::{BatchSpec, CheckSpec, MutationSpec, Rewritten, rewrite};
 use crate::violation::Violation;
@@ -119,6 +119,19 @@ impl Model {
         self.marks.retain(|mark| mark.stamp <= end);
         self.open.clear();
         self.durable = self.durable.max(end);
+    }
+
+    /// Forgets everything above `end`, promised or not.
+    pub fn roll_back(&mut self, end: u64) {
+        self.recovered(end);
+        self.durable = end;
+    }
+
+    /// The stamps of all commits, open or not, ascending; and 0, for the state before the first.
+    pub fn all_ends(&self) -> BTreeSet<u64> {
+        let stamps = self.keys.values().flatten().map(|version| version.stamp);
+        let open = self.open.iter().map(|commit| commit.stamp);
+        stamps.chain(open).chain([0, self.durable]).collect()
     }
 
     /// The value of `key` at the stamp `at` and the clock reading `now`.

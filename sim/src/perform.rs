@@ -5,7 +5,7 @@
 use icecore_engine::Engine;
 
 use crate::follow::REPLICAS;
-use crate::history::Op;
+use crate::history::{Fate, Op, Revival};
 use crate::violation::Violation;
 use crate::world::World;
 
@@ -38,10 +38,13 @@ impl World {
     }
 
     pub(crate) fn perform_and_revive(&mut self, op: &Op) -> Result<(), Violation> {
+        if self.given_up {
+            return Ok(());
+        }
         self.note(|| format!("{op:?}"));
         self.totals.operations += 1;
         self.perform(op)?;
-        if !self.disk.is_running() {
+        if !self.disk.is_running() && !self.given_up {
             self.revive()?;
         }
         Ok(())
@@ -58,7 +61,19 @@ impl World {
         for replica in 0..REPLICAS {
             self.perform_and_revive(&Op::Follow(replica))?;
         }
-        self.check_copies()
+        if self.given_up { Ok(()) } else { self.check_copies() }
+    }
+
+    /// A stop as far as the rules of the disk allow it.
+    pub(crate) fn allowed(&self, revival: &Revival) -> Revival {
+        let rules = self.disk.rules();
+        let allowed = |fate| if rules.kills { fate } else { Fate::Power };
+        let nested = revival.nested.iter().filter(|_| rules.nested);
+        Revival {
+            fate: allowed(revival.fate),
+            nested: nested.map(|(at, fate)| (*at, allowed(*fate))).collect(),
+            options: revival.options.clone(),
+        }
     }
 
     /// Performs one operation. If the machine stops meanwhile, that is no violation.
@@ -85,12 +100,12 @@ impl World {
                 self.reopen(*close, *look_first, *failure, options.as_deref())
             }
             Op::Stop(revival) => {
-                self.armed = Some(revival.clone());
+                self.armed = Some(self.allowed(revival));
                 self.stop();
                 Ok(())
             }
             Op::StopAfter { operations, revival } => {
-                self.armed = Some(revival.clone());
+                self.armed = Some(self.allowed(revival));
                 self.disk.crash_at(self.disk.operations() + operations);
                 Ok(())
             }
@@ -105,6 +120,9 @@ impl World {
                 self.disk.set_space(room.map(|room| self.disk.used_bytes() + room));
                 Ok(())
             }
+            Op::Resume => self.resume(),
+            Op::Rival { anew } => self.rival(*anew),
+            Op::Damage { close, fate, seeds } => self.suffer(*close, *fate, seeds),
         }
     }
 }

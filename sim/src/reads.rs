@@ -18,7 +18,7 @@ impl World {
         };
         let records = match answer {
             Ok(records) => records,
-            Err(error) => return self.refused(&error),
+            Err(error) => return self.unread(&error),
         };
         for (key, record) in keys.iter().zip(&records) {
             let expected = self.model.get(key, at, now).map(|(s, value)| (s, value.clone()));
@@ -37,7 +37,7 @@ impl World {
         let walked = self.engine()?.scan(start, end).and_then(|scan| walk(scan, sides));
         let found = match walked {
             Ok(found) => found,
-            Err(error) => return self.refused(&error),
+            Err(error) => return self.unread(&error),
         };
         let mut expected = self.model.state(at, now);
         expected.retain(|key, _| start <= &key[..] && &key[..] < end);
@@ -49,7 +49,7 @@ impl World {
     pub(crate) fn snapshot(&mut self) -> Result<(), Violation> {
         let snapshot = match self.engine()?.snapshot() {
             Ok(snapshot) => snapshot,
-            Err(error) => return self.refused(&error),
+            Err(error) => return self.unread(&error),
         };
         let (at, visible) = (snapshot.at().get(), self.visible());
         ensure(at == visible, || format!("a snapshot at {at} while {visible} is visible"))?;
@@ -73,7 +73,7 @@ impl World {
                         .map_err(|v| v.at(format!("the snapshot of {at}")))?;
                     self.totals.snapshots += 1;
                 }
-                Err(error) => self.refused(&error)?,
+                Err(error) => self.unread(&error)?,
             }
         }
         let surplus = self.held.len().saturating_sub(keep);

@@ -14,7 +14,7 @@
 
 use icecore_disk::Clock;
 use icecore_disk::sim::{Crash, Failure};
-use icecore_engine::{Access, Create, Engine, Error, ErrorKind, Options};
+use icecore_engine::{Access, Create, Engine, Error, ErrorKind, Options, ReadMode};
 
 use crate::history::{Fate, Revival};
 use crate::model::State;
@@ -42,20 +42,29 @@ impl World {
         if !self.disk.is_running() {
             return Ok(());
         }
-        match opened {
-            Ok(engine) => self.audit(engine),
-            Err(error) => Err(Violation::new(format!("cannot create a store: {error}"))),
+        match self.admit(opened).map_err(|v| v.at("creation"))? {
+            Some(engine) => self.audit(engine),
+            None => Ok(()),
         }
     }
 
+    /// Opens the store. A mapping whose content changes is for the strict mode alone: the plain one
+    /// promises less.
     pub(crate) fn open(&self, options: &Options) -> Result<Engine, Error> {
-        Engine::open(self.environment(), options.clone())
+        let mut options = options.clone();
+        if self.rules.is_on("mutating_maps") && options.read_mode == ReadMode::Mmap {
+            options.read_mode = ReadMode::MmapStrict;
+        }
+        Engine::open(self.environment(), options)
     }
 
     /// Takes back everything that could still go wrong.
     pub(crate) fn calm(&mut self) {
         self.disk.disarm();
         self.disk.set_space(None);
+        self.disk.set_read_only(false);
+        self.rules = self.rules.calm();
+        self.disk.set_rules(self.rules);
         self.disk.crash_at(NEVER);
         self.armed = None;
         self.trouble = None;
@@ -136,7 +145,7 @@ impl World {
             self.judge(fate);
             (stop_at, fate) = nested.next().unwrap_or((NEVER, Fate::Power));
         }
-        self.check_copies()
+        if self.given_up { Ok(()) } else { self.check_copies() }
     }
 
     /// Begins the next life of a machine whose stop is settled, and opens the store. Says whether
@@ -147,17 +156,24 @@ impl World {
         // A store that was created can be read without being recovered.
         let looks =
             stop_at == NEVER && self.disk.life() % 4 == 1 && self.shown > 0 && !self.life.faults;
-        let looked = if looks { Some(self.look()?) } else { None };
+        let looked = if looks && self.is_trusted() { Some(self.look()?) } else { None };
         self.disk.crash_at(stop_at);
         let opened = self.open(&self.options.clone());
         if !self.disk.is_running() {
             return Ok(false);
         }
         self.disk.crash_at(NEVER);
-        let Some(engine) = self.admit(opened)? else { return Ok(false) };
+        let Some(engine) = self.admit(opened)? else { return Ok(self.given_up) };
         self.totals.recoveries += 1;
         self.audit(engine)?;
+        if self.given_up {
+            return Ok(true);
+        }
         self.compare_look(looked.as_ref())?;
+        let again = self.disk.life() % 4 == 3 && !self.life.faults && self.is_trusted();
+        if again {
+            self.recover_a_copy()?;
+        }
         Ok(true)
     }
 
@@ -178,21 +194,28 @@ impl World {
             Ok(engine) => return Ok(Some(engine)),
             Err(error) => error,
         };
+        let noisy = self.opening_fails || self.is_noisy();
         let excused = match error.kind() {
-            ErrorKind::Io => self.opening_fails,
-            ErrorKind::OutOfSpace => self.opening_fails || self.space_is_short,
+            ErrorKind::Io => noisy,
+            ErrorKind::OutOfSpace => noisy || self.space_is_short,
             _ => false,
         };
+        let excused = excused || self.is_damage(error.kind());
         ensure(excused, || format!("the store does not open: {error} ({:?})", error.kind()))?;
         self.totals.refused += 1;
         self.disk.disarm();
         self.disk.set_space(None);
+        self.disk.set_read_only(false);
         self.space_is_short = false;
         self.opening_fails = false;
-        match self.open(&self.options.clone()) {
+        match self.quietly(|world| world.open(&world.options.clone())) {
             // Some failures are borne in silence, as that of removing what is left over.
             _ if !self.disk.is_running() => Ok(None),
             Ok(engine) => Ok(Some(engine)),
+            Err(e) if self.is_damage(e.kind()) => {
+                self.give_up(&e);
+                Ok(None)
+            }
             Err(e) => Err(Violation::new(format!("the store does not open a second time: {e}"))),
         }
     }
@@ -221,6 +244,9 @@ impl World {
             return Ok(());
         }
         self.let_go();
+        if self.disk.is_running() {
+            self.check_nothing_is_open()?;
+        }
         if !self.disk.is_running() {
             return Ok(());
         }
@@ -235,7 +261,7 @@ impl World {
         }
         // A kernel that dropped writes after an error may show them to one opening and not to the
         // next; only the opening for writing makes what it found durable.
-        let looks = look_first && !self.life.faults;
+        let looks = look_first && !self.life.faults && self.is_trusted();
         let looked = if looks { Some(self.look()?) } else { None };
         if let Some((call, failure)) = failure {
             self.opening_fails = true;
@@ -252,6 +278,9 @@ impl World {
         let calls = self.disk.calls();
         self.audit(engine)?;
         self.opening_fails = false;
+        if self.given_up {
+            return Ok(());
+        }
         // The oracle's own calls do not count, and do not fail.
         self.trouble = trouble.map(|trouble| trouble.later_by(self.disk.calls() - calls));
         if let Some(trouble) = self.trouble {
@@ -277,15 +306,51 @@ impl World {
 
     /// Compares a store that was just opened with the oracle, and takes it over.
     pub(crate) fn audit(&mut self, engine: Engine) -> Result<(), Violation> {
+        if !self.is_trusted() {
+            return self.quietly(|world| world.audit_warily(engine));
+        }
+        self.quietly(|world| world.audit_fully(engine))
+    }
+
+    /// Compares a store whose disk has broken its word: it shows some prefix, or says that it is
+    /// damaged.
+    fn audit_warily(&mut self, engine: Engine) -> Result<(), Violation> {
         let (now, last) = (self.wall_ms(), engine.visible().get());
-        let (shown, faults) = (self.shown, self.space_is_short || self.opening_fails);
+        self.begin_life(now, last);
+        let scan = || engine.scan(ALL_KEYS.0, ALL_KEYS.1);
+        let found = match scan().and_then(|scan| walk(scan, now)) {
+            Ok(found) => found,
+            Err(error) if self.is_damage(error.kind()) => {
+                drop(engine);
+                self.give_up(&error);
+                return Ok(());
+            }
+            Err(error) => return Err(Violation::new(format!("a store just opened: {error}"))),
+        };
+        let end = self.find_any_end(&found, now)?;
+        self.roll_back(end, last);
+        self.note(|| format!("  opened through {end}, going on after {last}"));
+        self.engine = Some(engine);
+        Ok(())
+    }
+
+    fn begin_life(&mut self, now: u64, last: u64) {
+        let faults = self.space_is_short || self.opening_fails || self.is_noisy();
+        let failed_syncs = self.disk.failed_syncs();
+        self.life = Life { now, last, faults, poisoned: false, failed_syncs };
+    }
+
+    fn audit_fully(&mut self, engine: Engine) -> Result<(), Violation> {
+        let (now, last) = (self.wall_ms(), engine.visible().get());
+        let (shown, faults) =
+            (self.shown, self.space_is_short || self.opening_fails || self.is_noisy());
         // On a full disk the store may open for reading, and then does not go on at all.
         ensure(last >= shown || faults, || {
             format!("{shown} was shown, but the store goes on after {last}: stamps come twice")
         })?;
         self.totals.full_openings += u64::from(last < shown);
         self.show(last);
-        self.life = Life { now, last, faults, poisoned: false };
+        self.begin_life(now, last);
         let failed = |e: Error| Violation::new(format!("a store just opened fails: {e}"));
         let scan = || engine.scan(ALL_KEYS.0, ALL_KEYS.1);
         let found = scan().and_then(|scan| walk(scan, 0)).map_err(failed)?;

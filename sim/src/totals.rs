@@ -76,4 +76,22 @@ totals! {
     fresh_starts,
     /// Quiet stores whose files were counted.
     inventories,
+    /// Stores that were recovered a second time, and closed and opened, on a copy of the machine.
+    second_recoveries,
+    /// Rivals who were refused.
+    rivals,
+    /// Stores that took commits again only after they were opened again.
+    resumed,
+    /// Stores on disks that broke their word, which opened to an earlier state.
+    rollbacks,
+    /// Stores that said that they were damaged, with reason.
+    given_up,
+    /// Files that were damaged at rest.
+    harms,
+    /// Damage at rest that the store told when it was opened.
+    refused_openings,
+    /// Damage at rest that a reader met and the check found.
+    found_by_check,
+    /// Damage at rest without any consequence.
+    harmless,
 }

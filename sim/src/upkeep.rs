@@ -75,7 +75,7 @@ impl World {
         let segments = self.segments()?;
         let quiet = self.step_until_idle()?;
         let begun = self.segments()? - segments;
-        if quiet && self.disk.is_running() && !self.life.faults {
+        if quiet && self.disk.is_running() && !self.life.faults && self.is_trusted() {
             ensure(self.in_flight.is_empty(), || "a quiet store has commits in flight".to_owned())?;
             self.take_inventory(begun)?;
         }
@@ -122,7 +122,7 @@ impl World {
                 model.recovered(at);
                 let copy = Copied { path, model, at, replicas: self.replicas.clone() };
                 if at % 2 == 0 {
-                    self.check_copy(&copy)?;
+                    self.quietly(|world| world.check_copy(&copy))?;
                 }
                 self.copies.push(copy);
                 Ok(())
@@ -136,7 +136,7 @@ impl World {
             return Ok(());
         }
         match self.engine()?.check() {
-            Ok(report) => ensure(report.is_clean(), || {
+            Ok(report) => ensure(report.is_clean() || !self.is_trusted(), || {
                 let problems: Vec<_> = report.problems.iter().map(ToString::to_string).collect();
                 format!("the check finds {problems:?}")
             }),
@@ -145,7 +145,15 @@ impl World {
     }
 
     pub(crate) fn move_clock(&mut self, ms: i64) -> Result<(), Violation> {
+        const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+        let jumps = !(0..DAY_MS).contains(&ms);
+        if jumps && !self.disk.rules().clocks {
+            return Ok(());
+        }
         let wall = self.wall_ms().saturating_add_signed(ms).max(1);
+        if !jumps {
+            self.clock.advance_ms(ms.unsigned_abs());
+        }
         self.clock.set_wall_ms(wall);
         self.life.now = self.life.now.max(wall);
         // A snapshot reads the clock, so the engine has seen what the oracle has seen.

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use icecore_disk::clock::ManualClock;
 use icecore_disk::random::SeededRandom;
 use icecore_disk::sim::{Rules, SimDisk};
-use icecore_disk::{Clock, Disk};
+use icecore_disk::{Clock, Disk, Name};
 use icecore_engine::{
     CommitFuture, Engine, Environment, Error, ErrorKind, Options, Outcome, Snapshot,
 };
@@ -70,13 +70,17 @@ pub(crate) struct Life {
     pub(crate) last: u64,
     /// The engine has said that it takes no more commits.
     pub(crate) poisoned: bool,
-    /// An error was armed, or space is short: calls may fail.
+    /// An error was armed, or is drawn, or space is short: calls may fail.
     pub(crate) faults: bool,
+    /// How many syncs had failed when it began.
+    pub(crate) failed_syncs: usize,
 }
 
 /// A store, its machine and its oracle.
 pub struct World {
     pub(crate) disk: Arc<SimDisk>,
+    /// What the disk does when the oracle does not look.
+    pub(crate) rules: Rules,
     pub(crate) bug: Option<DiskBug>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) random: Arc<SeededRandom>,
@@ -104,6 +108,10 @@ pub struct World {
     pub(crate) space_is_short: bool,
     /// An error is armed for the opening at hand.
     pub(crate) opening_fails: bool,
+    /// The store has said that it is damaged, with reason.
+    pub(crate) given_up: bool,
+    /// The files at earlier moments of rest.
+    pub(crate) older: Vec<Vec<(Name, Vec<u8>)>>,
     /// What was visible when the store was let go.
     pub(crate) visible_at_end: u64,
     /// What was done.
@@ -116,6 +124,7 @@ impl World {
     pub fn new(seed: u64, rules: Rules, options: Options, bug: Option<DiskBug>) -> World {
         World {
             disk: SimDisk::new(seed, rules),
+            rules,
             bug,
             clock: Arc::new(ManualClock::at(CLOCK_START_MS)),
             random: Arc::new(SeededRandom::new(seed ^ 0x5a17)),
@@ -135,6 +144,8 @@ impl World {
             trouble: None,
             space_is_short: false,
             opening_fails: false,
+            given_up: false,
+            older: Vec::new(),
             visible_at_end: 0,
             totals: Totals::default(),
             lines: None,
@@ -147,6 +158,7 @@ impl World {
         disk.reseed(seed);
         World {
             disk,
+            rules: self.rules,
             bug: self.bug,
             clock: Arc::new(ManualClock::at(self.clock.wall_ms())),
             random: Arc::new(SeededRandom::new(seed ^ 0xf04c)),
@@ -166,6 +178,8 @@ impl World {
             trouble: None,
             space_is_short: self.space_is_short,
             opening_fails: false,
+            given_up: self.given_up,
+            older: self.older.clone(),
             visible_at_end: self.visible_at_end,
             totals: Totals::default(),
             lines: self.lines.as_ref().map(|_| Vec::new()),
@@ -232,11 +246,19 @@ impl World {
             ErrorKind::Io
             | ErrorKind::OutOfSpace
             | ErrorKind::Poisoned
-            | ErrorKind::OutcomeUnknown => self.life.faults,
-            _ => false,
+            | ErrorKind::OutcomeUnknown => self.life.faults || !self.is_trusted(),
+            kind => self.is_damage(kind),
         };
         self.totals.refused += 1;
         ensure(excused, || format!("an error without a cause: {error} ({:?})", error.kind()))
+    }
+
+    /// Whether a read was allowed to fail with `error`: a store that takes no more commits serves
+    /// reads all the same (I15).
+    pub(crate) fn unread(&mut self, error: &Error) -> Result<(), Violation> {
+        let poisoned = error.kind() == ErrorKind::Poisoned && self.disk.is_running();
+        ensure(!poisoned, || format!("a read is refused for the sake of writes: {error}"))?;
+        self.refused(error)
     }
 
     /// Lets the callers of commits in flight look.

@@ -103,7 +103,9 @@ impl File for SimFile {
                     .writable()
                     .and(sound)
                     .and_then(|()| world.land(id, self.handle, step.failure));
-                world.note_failed_sync(write.durable, self.name, &result);
+                if write.durable {
+                    world.note_failed_sync(self.inode, &result);
+                }
                 world.record(OpKind::Complete, Some(self.name), range, result.as_ref().map(|_| 0));
                 result
             }
@@ -189,7 +191,7 @@ impl File for SimFile {
         } else {
             world.sync(self.inode, self.handle, step.failure)
         };
-        world.note_failed_sync(true, self.name, &result);
+        world.note_failed_sync(self.inode, &result);
         world.record(OpKind::Sync, Some(self.name), (0, 0), result.as_ref().map(|()| 0));
         result
     }
@@ -256,6 +258,7 @@ impl World {
         if astray {
             self.misdirect(inode, offset, data.len());
         }
+        self.inode(inode).last_write = Some((id, offset));
         Ok(())
     }
 

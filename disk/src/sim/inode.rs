@@ -34,6 +34,8 @@ pub(super) struct Inode {
     pub(super) handles: BTreeSet<u64>,
     /// Those of them that a sync has yet to tell of an error.
     pub(super) owed: BTreeSet<u64>,
+    /// The number of the last write, and where it began.
+    pub(super) last_write: Option<(u64, u64)>,
     /// The end of what was written without room for it being looked for (E2); 0 for nothing.
     pub(super) late: u64,
     pub(super) bad: BadSectors,

@@ -318,14 +318,36 @@ impl SimDisk {
         self.world().betrayals
     }
 
-    /// The files of which a sync or durable write has failed in this life, and said so.
-    pub fn failed_syncs(&self) -> Vec<Name> {
-        self.world().failed_syncs.clone()
+    /// How many syncs and durable writes have failed in this life, and said so.
+    pub fn failed_syncs(&self) -> usize {
+        self.world().failed_syncs.len()
+    }
+
+    /// The files here whose sync or durable write has failed after the first so many. A file of the
+    /// log counts once writes were submitted to it under its name: before that, nothing depends
+    /// on it.
+    pub fn unsynced_files(&self, after: usize) -> Vec<Name> {
+        let world = self.world();
+        let failed = world.failed_syncs.get(after..).unwrap_or_default();
+        let counts = |name: Name, id: &world::InodeId| {
+            let in_use = !matches!(name, Name::Wal(_)) || world.inodes[id].last_write.is_some();
+            failed.contains(id) && in_use
+        };
+        let here = world.directories[self.directory].names.iter();
+        here.filter(|(name, id)| counts(**name, id)).map(|(name, _)| *name).collect()
     }
 
     /// How many files are open.
     pub fn open_files(&self) -> usize {
         self.world().inodes.values().map(|inode| inode.handles.len()).sum()
+    }
+
+    /// The last submitted write to a file, under its present name, that went well: its number among
+    /// all of the machine, and where it began.
+    pub fn last_write(&self, name: Name) -> Option<(u64, u64)> {
+        let world = self.world();
+        let id = world.find(self.directory, name).ok()?;
+        world.inodes[&id].last_write
     }
 
     /// Disarms all errors.

@@ -183,6 +183,8 @@ switches! {
     older: bool,
     /// F7: a file of another store takes the place of one.
     strangers: bool,
+    /// E7: between two lives, bits or sectors go wrong, or cannot be read any more.
+    rotten: bool,
     /// F8: there are entries that no store makes.
     foreign: bool,
     /// T1: the wall clock jumps by years, in both directions.

@@ -67,7 +67,7 @@ pub(super) struct World {
     /// See [`super::betray`].
     pub(super) betrayals: u64,
     /// The files of which a sync or durable write has failed in this life, and said so.
-    pub(super) failed_syncs: Vec<Name>,
+    pub(super) failed_syncs: Vec<InodeId>,
     pub(super) trace: Trace,
 }
 
@@ -178,9 +178,9 @@ impl World {
     }
 
     /// Remembers that a sync of a file has failed, and said so.
-    pub(super) fn note_failed_sync(&mut self, durable: bool, name: Name, result: &io::Result<()>) {
-        if durable && result.is_err() {
-            self.failed_syncs.push(name);
+    pub(super) fn note_failed_sync(&mut self, id: InodeId, result: &io::Result<()>) {
+        if result.is_err() {
+            self.failed_syncs.push(id);
         }
     }
 
@@ -280,6 +280,8 @@ impl World {
         let here = &mut self.directories[directory];
         here.names.remove(&from);
         let replaced = here.names.insert(to, id);
+        self.inode(id).last_write = None;
+        let here = &mut self.directories[directory];
         here.pending.push(NameChange::Rename(from, to, id));
         if let Some(old) = replaced {
             self.unlink(old);
