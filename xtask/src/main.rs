@@ -6,6 +6,7 @@ mod bank;
 mod blocklog;
 #[cfg(target_os = "linux")]
 mod chronicle;
+mod coverage;
 mod damage;
 mod deno_diff;
 mod golden;
@@ -70,6 +71,8 @@ enum Task {
     Programme(programme::Gate),
     /// Runs the crash-safety programme for hours, and writes a report.
     Soak(programme::Soak),
+    /// Says which lines of the storage crates the tests reach, and which errors of the disk they take.
+    Coverage(coverage::Arguments),
     /// Compares the public items with the list that was reviewed.
     Api(api::Arguments),
     /// Runs everything that CI runs, and a short simulation.
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Task::StoreChild(arguments) => chronicle::child::run(&arguments),
         Task::Programme(arguments) => programme::gate(&arguments),
         Task::Soak(arguments) => programme::soak(&arguments),
+        Task::Coverage(arguments) => coverage::run(&arguments),
         Task::Api(arguments) => api::run(&arguments),
         Task::Verify => verify::run(),
     };
