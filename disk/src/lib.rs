@@ -11,6 +11,7 @@
 //! - [`memory`]: for stores that end with their process.
 //! - [`sim`]: the simulated disk; its header is the fault model.
 //! - [`fault`]: injects errors over another disk.
+//! - [`record`]: writes down what is done to another disk.
 
 pub mod buffer;
 pub mod clock;
@@ -18,6 +19,7 @@ pub mod fault;
 pub mod memory;
 pub mod name;
 pub mod random;
+pub mod record;
 pub mod real;
 pub mod region;
 pub mod sim;

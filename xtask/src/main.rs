@@ -18,6 +18,7 @@ mod mutants;
 #[cfg(target_os = "linux")]
 mod powercut;
 mod programme;
+mod replay;
 #[allow(dead_code, reason = "its checks come one by one")]
 mod report;
 mod search;
@@ -67,6 +68,8 @@ enum Task {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     StoreChild(chronicle::child::Arguments),
+    /// Crashes what a real process has done to its files after every step.
+    Replay(replay::Arguments),
     /// Runs the crash-safety programme within a few minutes.
     Programme(programme::Gate),
     /// Runs the crash-safety programme for hours, and writes a report.
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Task::Powercut(arguments) => powercut::run(&arguments),
         #[cfg(target_os = "linux")]
         Task::StoreChild(arguments) => chronicle::child::run(&arguments),
+        Task::Replay(arguments) => replay::run(&arguments),
         Task::Programme(arguments) => programme::gate(&arguments),
         Task::Soak(arguments) => programme::soak(&arguments),
         Task::Coverage(arguments) => coverage::run(&arguments),

@@ -80,7 +80,10 @@ fn a_deleted_lock_file_gives_no_second_owner_in_any_process() {
         fs::remove_file(directory.path().join("LOCK")).unwrap();
         assert_eq!(holder(&disk, LockMode::Exclusive), "another process");
         assert_eq!(holder(&disk, LockMode::Shared), "another process");
+        // One that was made anew is not the one that the owner holds.
         fs::write(directory.path().join("LOCK"), "").unwrap();
+        assert_eq!(holder(&disk, LockMode::Exclusive), "another process");
+        assert_eq!(holder(&disk, LockMode::Shared), "another process");
     }
     drop(other.stdin.take());
     lines.last();

@@ -6,18 +6,22 @@
 //! microseconds. The next child tells what it found, and the parent [judges](judge) it; every so
 //! often the parent opens the store itself, and checks every byte.
 //!
+//! Several stores live at a time, each in a lane of its own.
+//!
 //! A kill leaves the page cache: whatever was acknowledged must be there, buffered commits too.
 
 mod child;
 mod judge;
 mod pipe;
 mod place;
-mod strike;
+pub(crate) mod strike;
 
 use std::collections::BTreeSet;
 use std::io::{self, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -40,6 +44,9 @@ pub(crate) struct Arguments {
     /// How many children are killed.
     #[arg(long, default_value_t = 2_000)]
     kills: u64,
+    /// How many stores live at a time.
+    #[arg(long, default_value_t = 4)]
+    lanes: u64,
 }
 
 /// A child is killed at a random moment until about so long after it has reported.
@@ -76,110 +83,147 @@ struct Life {
     struck: bool,
 }
 
-/// What all lives came to.
+/// What the lanes share.
+struct Shared<'a> {
+    arguments: &'a Arguments,
+    run: &'a Run,
+    kills: AtomicU64,
+    struck: Mutex<BTreeSet<&'static str>>,
+    /// One lane has found something: that is enough.
+    violated: AtomicBool,
+}
+
+/// What the lives of one lane came to.
 #[derive(Default)]
-struct Tally {
-    kills: u64,
-    /// Before the child had reported.
+struct Lane {
+    judge: Judge,
+    /// Kills before the child had reported.
     kills_in_opening: u64,
-    struck: BTreeSet<&'static str>,
     audits: u64,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> bool {
     let run = arguments.budget.begin();
-    let mut judge = Judge::default();
-    let mut tally = Tally::default();
-    let place = match Place::new() {
-        Ok(place) => place,
-        Err(error) => {
-            println!("kill9: there is no temporary directory: {error}");
-            return run.conclude("B8", "kill9", "0 kills", &Ending::Violated);
-        }
+    let shared = Shared {
+        arguments,
+        run: &run,
+        kills: AtomicU64::new(0),
+        struck: Mutex::default(),
+        violated: AtomicBool::new(false),
     };
-    if let Err(error) = lives(arguments, &run, &place, &mut judge, &mut tally) {
-        judge.problem(format!("the run cannot go on: {error}"));
-    }
-    let ending = if judge.problems.is_empty() { Ending::Held } else { Ending::Violated };
-    if let Ending::Violated = ending {
-        judge.problems.iter().for_each(|problem| println!("{problem}"));
-        let kept = place.keep();
-        println!(
-            "the store is kept in {}; `before` is what its last opening found",
-            kept.display()
-        );
-        println!("  cargo xtask kill9 --seed {} --kills {}", run.seed(), arguments.kills);
-    }
+    let lanes: Vec<Lane> = thread::scope(|scope| {
+        let shared = &shared;
+        let start = |number| scope.spawn(move || Lane::run(shared, number));
+        let lanes: Vec<_> = (0..arguments.lanes.max(1)).map(start).collect();
+        lanes.into_iter().map(|lane| lane.join().expect("a lane does not panic")).collect()
+    });
+    let sum = |of: fn(&Lane) -> u64| grouped(lanes.iter().map(of).sum());
+    let struck = shared.struck.lock().expect("nobody panics with it").len();
     let counts = format!(
-        "{} kills, {} in opening, {} of {} failpoints struck, {} acknowledged commits verified, {} \
-         copies, {} audits, {} violations",
-        grouped(tally.kills),
-        grouped(tally.kills_in_opening),
-        tally.struck.len(),
+        "{} kills, {} in opening, {struck} of {} failpoints struck, {} acknowledged commits \
+         verified, {} copies, {} audits, {} violations",
+        grouped(shared.kills.load(Ordering::SeqCst)),
+        sum(|lane| lane.kills_in_opening),
         FAILPOINTS.len(),
-        grouped(judge.verified),
-        grouped(judge.copies),
-        grouped(tally.audits),
-        judge.problems.len(),
+        sum(|lane| lane.judge.verified),
+        sum(|lane| lane.judge.copies),
+        sum(|lane| lane.audits),
+        sum(|lane| lane.judge.problems.len() as u64),
     );
+    let held = !shared.violated.load(Ordering::SeqCst);
+    let ending = if held { Ending::Held } else { Ending::Violated };
     run.conclude("B8", "kill9", &counts, &ending)
 }
 
-fn lives(
-    arguments: &Arguments,
-    run: &Run,
-    place: &Place,
-    judge: &mut Judge,
-    tally: &mut Tally,
-) -> io::Result<()> {
-    let random = SeededRandom::new(run.seed());
-    let store = place.store();
-    // What an opening takes, as far as is known.
-    let mut opening = Duration::from_millis(20);
-    for life in 0.. {
-        if tally.kills >= arguments.kills || run.is_over() || !judge.problems.is_empty() {
-            break;
+impl Lane {
+    /// Life after life of one store.
+    fn run(shared: &Shared<'_>, number: u64) -> Lane {
+        let mut lane = Lane::default();
+        let place = match Place::new() {
+            Ok(place) => place,
+            Err(error) => {
+                shared.violated.store(true, Ordering::SeqCst);
+                lane.judge.problem(format!("there is no temporary directory: {error}"));
+                println!("{}", lane.judge.problems[0]);
+                return lane;
+            }
+        };
+        if let Err(error) = lane.lives(shared, &place, number) {
+            lane.judge.problem(format!("the run cannot go on: {error}"));
         }
-        let moment = draw_moment(&random, tally, opening);
-        place.note()?;
-        let lived = live_and_die(run, &store, life, random.next(), &moment)?;
-        tally.kills += 1;
-        if let Some(took) = lived.opening {
-            opening = (opening * 7 + took) / 8;
+        if !lane.judge.problems.is_empty() {
+            shared.violated.store(true, Ordering::SeqCst);
+            lane.judge.problems.iter().for_each(|problem| println!("{problem}"));
+            let kept = place.keep();
+            let (seed, kills) = (shared.run.seed(), shared.arguments.kills);
+            println!("the store is in {}; `before` is what its last opening found", kept.display());
+            println!("  cargo xtask kill9 --seed {seed} --kills {kills}");
         }
-        if let Moment::Point(point) = moment
-            && lived.struck
-        {
-            tally.struck.insert(point.name);
-        }
-        let reported = judge.hear(&store, life, lived.messages);
-        tally.kills_in_opening += u64::from(!reported);
-        place.remove_copy(life)?;
-        if random.one_in(AUDIT_ONE_IN) && judge.problems.is_empty() {
+        lane
+    }
+
+    fn lives(&mut self, shared: &Shared<'_>, place: &Place, number: u64) -> io::Result<()> {
+        let random = SeededRandom::new(shared.run.seed() << 8 | number);
+        let store = place.store();
+        // What an opening takes, as far as is known.
+        let mut opening = Duration::from_millis(20);
+        for life in 0.. {
+            if shared.is_over() || !self.judge.problems.is_empty() {
+                break;
+            }
+            let moment = shared.draw_moment(&random, opening);
             place.note()?;
-            judge.audit(&store, random.one_in(2));
-            tally.audits += 1;
+            let lived = live_and_die(shared.run, &store, life, random.next(), &moment)?;
+            shared.kills.fetch_add(1, Ordering::SeqCst);
+            if let Some(took) = lived.opening {
+                opening = (opening * 7 + took) / 8;
+            }
+            if let Moment::Point(point) = moment
+                && lived.struck
+            {
+                shared.struck.lock().expect("nobody panics with it").insert(point.name);
+            }
+            let reported = self.judge.hear(&store, life, lived.messages);
+            self.kills_in_opening += u64::from(!reported);
+            place.remove_copy(life)?;
+            if random.one_in(AUDIT_ONE_IN) {
+                self.audit(place, random.one_in(2))?;
+            }
         }
+        self.audit(place, true)
     }
-    if judge.problems.is_empty() {
-        judge.audit(&store, true);
-        tally.audits += 1;
+
+    fn audit(&mut self, place: &Place, close: bool) -> io::Result<()> {
+        if self.judge.problems.is_empty() {
+            place.note()?;
+            self.judge.audit(&place.store(), close);
+            self.audits += 1;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-/// Half of the lives end at a failpoint, at first one that was not struck yet.
-fn draw_moment(random: &SeededRandom, tally: &Tally, opening: Duration) -> Moment<'static> {
-    if random.one_in(2) {
-        let longest = u64::try_from((opening * 2 + WORK).as_micros()).unwrap_or(u64::MAX);
-        return Moment::Time(Duration::from_micros(random.below(longest)));
+impl Shared<'_> {
+    fn is_over(&self) -> bool {
+        self.kills.load(Ordering::SeqCst) >= self.arguments.kills
+            || self.run.is_over()
+            || self.violated.load(Ordering::SeqCst)
     }
-    let missing: Vec<_> =
-        FAILPOINTS.iter().filter(|point| !tally.struck.contains(*point)).collect();
-    let all: Vec<_> = FAILPOINTS.iter().collect();
-    let (from, nth) = if missing.is_empty() { (&all, 1 + random.below(12)) } else { (&missing, 1) };
-    let index = usize::try_from(random.below(from.len() as u64)).expect("there are few failpoints");
-    Moment::Point(Point { name: from[index], nth, working: random.one_in(2) })
+
+    /// Half of the lives end at a failpoint, at first one that was not struck yet.
+    fn draw_moment(&self, random: &SeededRandom, opening: Duration) -> Moment<'static> {
+        if random.one_in(2) {
+            let longest = u64::try_from((opening * 2 + WORK).as_micros()).unwrap_or(u64::MAX);
+            return Moment::Time(Duration::from_micros(random.below(longest)));
+        }
+        let struck = self.struck.lock().expect("nobody panics with it").clone();
+        let missing: Vec<_> = FAILPOINTS.iter().filter(|point| !struck.contains(*point)).collect();
+        let all: Vec<_> = FAILPOINTS.iter().collect();
+        let nth = 1 + random.below(12);
+        let (from, nth) = if missing.is_empty() { (&all, nth) } else { (&missing, 1) };
+        let index = usize::try_from(random.below(from.len() as u64)).expect("they are few");
+        Moment::Point(Point { name: from[index], nth, working: random.one_in(2) })
+    }
 }
 
 /// One life of a child.

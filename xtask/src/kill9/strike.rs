@@ -334,3 +334,49 @@ impl File for StrikeFile {
         self.pass("map", || self.inner.map())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::mpsc;
+
+    use icecore_disk::MemoryDisk;
+
+    use super::*;
+
+    #[test]
+    fn every_failpoint_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = FAILPOINTS.iter().collect();
+        assert_eq!(names.len(), FAILPOINTS.len());
+        assert!(names.iter().all(|name| name.split('.').count() == 3));
+        assert!(names.len() >= 60);
+    }
+
+    #[test]
+    fn the_disk_stands_still_halfway_through_the_second_write() {
+        let inner = Arc::new(MemoryDisk::new());
+        let (sender, receiver) = mpsc::channel();
+        let bell: Bell = {
+            let sender = sender.clone();
+            Box::new(move || sender.send("struck").unwrap())
+        };
+        let strike = Arc::new(Strike::new(Some("temp.write.half"), 2, bell));
+        let disk = StrikeDisk::new(Arc::clone(&inner) as Arc<dyn Disk>, Arc::clone(&strike));
+        let file = disk.create(Name::Temp(1)).unwrap();
+        file.write_all_at(0, b"not counted").unwrap();
+        strike.arm();
+        // This thread never ends, like all that touch the disk from then on.
+        let write = move || {
+            file.write_all_at(0, b"ABCDEF").unwrap();
+            file.write_all_at(6, b"GHIJKL").unwrap();
+            sender.send("went on").unwrap();
+        };
+        drop(thread::Builder::new().spawn(write).unwrap());
+        assert_eq!(receiver.recv().unwrap(), "struck");
+        let mut bytes = [0; 12];
+        let file = inner.open(Name::Temp(1), OpenMode::Read).unwrap();
+        assert_eq!(file.read_full_at(0, &mut bytes).unwrap(), 11);
+        assert_eq!(&bytes[..11], b"ABCDEFGHIed");
+        assert!(receiver.try_recv().is_err());
+    }
+}
