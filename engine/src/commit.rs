@@ -147,7 +147,10 @@ impl Core {
                 .inserter
                 .apply(stamp, icecore_model::Effects::new(&effects), self.memtable_floor(stamp))
                 .expect("the engine encodes effects that decode");
-            log.append(stamp, now_ms, &effects, durability)?;
+            let ranges = |effect| matches!(effect, Ok(icecore_model::Effect::DeleteRange { .. }));
+            let unlogged = planted(Planted::RangesUnlogged)
+                && icecore_model::Effects::new(&effects).any(ranges);
+            log.append(stamp, now_ms, if unlogged { &[] } else { &effects }, durability)?;
             std::mem::forget(armed);
             Ok(())
         });

@@ -83,7 +83,7 @@ pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
         Some(loaded) => {
             // A killed process may have left names that are not durable yet, `CURRENT` among them.
             // What is created next must not survive a power cut without it.
-            if !read_only {
+            if !read_only && !planted(Planted::OpenedOverUnsyncedNames) {
                 env.disk.sync_dir().map_err(|e| Error::io(env.disk.label(), "sync", e))?;
             }
             loaded
@@ -202,7 +202,8 @@ impl Opening {
     /// Opens for reading what could not be opened for writing because the disk is full: commits get
     /// [`Error::OutOfSpace`] until the store is opened again with room on the disk.
     fn full(&self) -> Result<Core, Error> {
-        for segment in &self.loaded.catalog.segments {
+        let unwritten = planted(Planted::FullOpeningUnwritten);
+        for segment in self.loaded.catalog.segments.iter().filter(|_| !unwritten) {
             rewrite_in_place(&*self.env.disk, Name::Wal(u64::from(*segment)))?;
         }
         self.read_only()
@@ -218,7 +219,9 @@ impl Opening {
         self.compare_with_manifest(&recovery)?;
         // The last edit may have come from a process that was killed before it was durable. What it
         // took out of the store goes only when it cannot be taken back any more.
-        rewrite_in_place(disk, Name::Manifest(self.loaded.number))?;
+        if !planted(Planted::RoomMadeEarly) {
+            rewrite_in_place(disk, Name::Manifest(self.loaded.number))?;
+        }
         let unused = unused_files(listed, catalog, self.loaded.number);
         remove_files(disk, listed, |name| unused.contains(&name))
     }

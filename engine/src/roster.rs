@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use icecore_model::Versionstamp;
+use icecore_model::{Planted, Versionstamp, planted};
 use icecore_wal::Roster;
 
 use crate::core::SharedState;
@@ -26,7 +26,8 @@ impl ManifestRoster {
 impl Roster for ManifestRoster {
     fn activate(&self, segment: u32, ceiling: Versionstamp) -> io::Result<()> {
         let shared = self.state.get().expect("the log rotates only in an open store");
-        let edit = Edit { segment_added: Some(segment), ceiling: Some(ceiling), ..Edit::default() };
+        let ceiling = (!planted(Planted::CeilingUnwritten)).then_some(ceiling);
+        let edit = Edit { segment_added: Some(segment), ceiling, ..Edit::default() };
         let mut state = shared.lock();
         state.edit(edit).map_err(|error| match error {
             // Refused before anything was written, unlike a write that ran out of space halfway.

@@ -235,7 +235,10 @@ impl State {
             position: self.end,
             stamp: frame.stamp,
             clock_ms: frame.clock_ms,
-            durable: self.progress.durable().position,
+            durable: match planted(Planted::DurableUnnoted) {
+                true => LogPosition::new(0, 0),
+                false => self.progress.durable().position,
+            },
         };
         let group = self.queue.back_mut().expect("there is a group");
         group.push(&header, frame.payload, self.segment.salt, frame.durable);

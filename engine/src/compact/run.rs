@@ -27,7 +27,8 @@ impl Core {
     /// note back must not find that a compaction has already acted on it.
     pub(crate) fn expired_before(&self) -> Option<Expired> {
         let durable = self.log.as_ref().map_or(self.recovered, icecore_wal::Log::durable_stamp);
-        let mark = self.watermark().filter(|mark| mark.stamp <= durable)?;
+        let trusted = planted(Planted::UndurableSweepTrusted);
+        let mark = self.watermark().filter(|mark| mark.stamp <= durable || trusted)?;
         Some(Expired { moment: mark.moment, stamp: mark.stamp })
     }
 
