@@ -1,137 +1,307 @@
-//! Crashes at every point: each script is stopped at each of its operations, and each stopped
-//! machine suffers many crashes.
+//! Crashes at every point: a script is stopped at each of its operations, each stopped machine suffers
+//! many different blows ([`Effort`]), and the recoveries from some of them are stopped in turn.
 //!
-//! For every operation: nothing pending survives, all of it, each single item, all but each single
-//! item, some random subsets; and the process is killed instead. From each, the store is
-//! recovered and compared. From some, recovery itself is stopped at each of its operations, and the
-//! store recovered again. Last, what was recovered must survive another crash in which nothing
-//! pending survives.
+//! 1. From each blow, the store is recovered and compared; and what was recovered must survive
+//!    another crash in which nothing pending survives.
+//! 2. A recovery that was stopped is followed by one that ends, whose outcome is compared, too.
+//! 3. All chance is drawn from the seed, the script, the place and the blows before. So a [`Chain`]
+//!    of blows happens again without those that were tried before it.
 
-use icecore_disk::sim::{Crash, Rules, SimDisk};
+use std::fmt;
+use std::str::FromStr;
 
-use crate::history::{Fate, Op, Revival};
+use icecore_disk::sim::{Crash, Rules};
+use icecore_model::hash::hash64;
+
+pub use crate::blow::{Blow, Effort};
+use crate::dice::Dice;
+use crate::history::{Fate, Op};
 use crate::revive::NEVER;
-use crate::script::{self, Script};
+use crate::script::Script;
 use crate::search::guarded;
 use crate::totals::Totals;
-use crate::trouble::{Trouble, TroubleKind};
 use crate::violation::{Violation, ensure};
 use crate::world::World;
 
-/// Beyond so many pending items, only every so-manieth is singled out.
-const SINGLES_MAX: usize = 24;
-/// Random crashes at each operation.
-const RANDOM_CRASHES: u64 = 4;
-/// A script that does not end after so many operations is no script.
+/// A recovery that does not end after so many operations is none.
 const OPERATIONS_MAX: u64 = 100_000;
 
-/// What a machine suffers.
-#[derive(Clone, Debug)]
-enum Blow {
-    Power(Crash),
-    Kill,
+/// A blow, and those to the recoveries that follow, each with the operation at which it is stopped.
+/// Written as `none,12:kill,4:only-3`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    first: Blow,
+    then: Vec<(u64, Blow)>,
 }
 
-/// Stops `script` at every operation. The counts tell how many crashes were examined.
+impl Chain {
+    fn new(first: Blow) -> Chain {
+        Chain { first, then: Vec::new() }
+    }
+
+    fn and(&self, operation: u64, blow: Blow) -> Chain {
+        let mut longer = self.clone();
+        longer.then.push((operation, blow));
+        longer
+    }
+
+    /// How many stops it has.
+    fn stops(&self) -> u32 {
+        u32::try_from(self.then.len() + 1).expect("few stops follow one another")
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.first.fmt(f)?;
+        self.then.iter().try_for_each(|(operation, blow)| write!(f, ",{operation}:{blow}"))
+    }
+}
+
+impl FromStr for Chain {
+    type Err = Violation;
+
+    fn from_str(text: &str) -> Result<Chain, Violation> {
+        let mut parts = text.split(',');
+        let mut chain = Chain::new(parts.next().unwrap_or_default().parse()?);
+        for part in parts {
+            let unknown = || Violation::new(format!("{part:?} is no stop of a recovery"));
+            let (operation, blow) = part.split_once(':').ok_or_else(unknown)?;
+            chain.then.push((operation.parse().map_err(|_| unknown())?, blow.parse()?));
+        }
+        Ok(chain)
+    }
+}
+
+/// An invariant that does not hold, and where.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The operation at which the script was stopped.
+    pub operation: u64,
+    /// What the machine suffered; `None` if the script did not come so far.
+    pub chain: Option<Chain>,
+    /// What does not hold.
+    pub violation: Violation,
+}
+
+/// A script under examination.
+#[derive(Clone, Copy, Debug)]
+pub struct Exam<'a> {
+    /// The script.
+    pub script: &'a Script,
+    /// How much it suffers.
+    pub effort: Effort,
+    /// Where all chance begins.
+    pub seed: u64,
+}
+
+/// Stops `script` at every operation, as the gate does. The counts tell how many crashes were
+/// examined.
 ///
 /// # Errors
 /// The first invariant that does not hold.
 pub fn every_crash(script: &Script) -> Result<Totals, Violation> {
+    let exam = Exam { script, effort: Effort::GATE, seed: 0 };
     let mut totals = Totals::default();
-    for operation in 0..OPERATIONS_MAX {
-        let place = || format!("{}, stopped at {operation}", script.name);
-        let world = guarded(|| stopped_at(script, operation)).map_err(|v| v.at(place()))?;
-        let Some(world) = world else { return Ok(totals) };
-        totals += crashes_of(&world, operation).map_err(|v| v.at(place()))?;
-    }
-    Err(Violation::new(format!("{} does not end", script.name)))
-}
-
-/// A world in which `script` was stopped at an operation; `None` if it ended before.
-fn stopped_at(script: &Script, operation: u64) -> Result<Option<World>, Violation> {
-    let mut world = World::new(operation, Rules::power_cut(), script.options.clone(), None);
-    // Without a prelude, creating the store is part of the script.
-    if script.prelude.is_empty() {
-        world.disk.crash_at(operation);
-        world.begin()?;
-    } else {
-        world.begin()?;
-        for op in &script.prelude {
-            world.perform_and_revive(op)?;
-        }
-        world.disk.crash_at(world.disk.operations() + operation);
-    }
-    let stopped = !world.disk.is_running() || world.run_until_stop(&script.ops)?;
-    if !stopped {
-        world.disk.crash_at(NEVER);
-        return world.finish().map(|()| None);
-    }
-    world.poll()?;
-    world.let_go();
-    Ok(Some(world))
-}
-
-fn crashes_of(stopped: &World, operation: u64) -> Result<Totals, Violation> {
-    let mut totals = Totals::default();
-    let pending = stopped.disk.pending();
-    let stride = pending.div_ceil(SINGLES_MAX).max(1);
-    let first = usize::try_from(operation).unwrap_or(0) % stride;
-    let singles = (first..pending).step_by(stride);
-    let blows = [Blow::Power(Crash::KeepNone), Blow::Power(Crash::KeepAll), Blow::Kill]
-        .into_iter()
-        .chain((0..RANDOM_CRASHES).map(|_| Blow::Power(Crash::Random)))
-        .chain(singles.clone().map(|i| Blow::Power(Crash::Only(i))))
-        .chain(singles.map(|i| Blow::Power(Crash::AllBut(i))));
-    for (n, blow) in blows.enumerate() {
-        let seed = operation << 16 | n as u64;
-        let fate = if let Blow::Kill = blow { Fate::Kill } else { Fate::Power };
-        let crashed = strike(stopped, &blow, fate, seed);
-        let place = || format!("{blow:?}, the {n}th of {pending} items");
-        totals += guarded(|| examine(&crashed, n)).map_err(|v| v.at(place()))?;
-        // The recoveries of the first four are stopped in turn, also by power cuts.
-        if n < 4 {
-            let crashed = strike(stopped, &blow, Fate::Power, seed);
-            totals += guarded(|| stops_in_recovery(&crashed, seed)).map_err(|v| v.at(place()))?;
-        }
+    for operation in 0..exam.operations()? {
+        totals += exam.stop_at(operation).map_err(|found| {
+            let chain = found.chain.map(|chain| format!(" by {chain}")).unwrap_or_default();
+            found.violation.at(format!("{}, stopped at {operation}{chain}", script.name))
+        })?;
     }
     Ok(totals)
 }
 
-/// A copy of a stopped world after a blow, where `worst` is the worst that is to come.
-fn strike(stopped: &World, blow: &Blow, worst: Fate, seed: u64) -> World {
-    let mut world = stopped.fork(seed);
-    let promised = world.promised(worst);
-    world.model.note_durable(promised);
-    hit(&world.disk, blow);
-    world.settled = true;
-    match blow {
-        Blow::Power(_) => world.totals.power_cuts += 1,
-        Blow::Kill => world.totals.kills += 1,
+impl Exam<'_> {
+    /// How many operations of the disk the script takes: at each of them it can be stopped.
+    ///
+    /// # Errors
+    /// An invariant that does not hold even without a stop.
+    pub fn operations(&self) -> Result<u64, Violation> {
+        guarded(|| {
+            let (mut world, before) = self.begin(NEVER)?;
+            let stopped = world.run_until_stop(&self.script.ops)?;
+            ensure(!stopped, || "the machine stopped by itself".to_owned())?;
+            let operations = world.disk.operations() - before;
+            world.finish()?;
+            Ok(operations)
+        })
+        .map_err(|v| v.at(self.script.name))
     }
-    world
+
+    /// Stops the script at this operation, and examines all that the effort asks for.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold, and the chain of blows that shows it.
+    pub fn stop_at(&self, operation: u64) -> Result<Totals, Box<Finding>> {
+        let before = |violation| Box::new(Finding { operation, chain: None, violation });
+        let stopped = guarded(|| self.stopped(operation)).map_err(before)?;
+        let mut totals = Totals::default();
+        let dice = Dice::new(self.number(operation, "blows"));
+        let blows = self.effort.blows(stopped.disk.pending(), &dice);
+        for (n, blow) in blows.into_iter().enumerate() {
+            let chain = Chain::new(blow);
+            totals += at(operation, &chain, || {
+                let struck = self.strike(&stopped, operation, &chain, chain.first.fate());
+                self.examine(&struck, operation, &chain)
+            })?;
+            if self.effort.depth > 1 && n < self.effort.followed {
+                let struck = self.strike(&stopped, operation, &chain, Fate::Power);
+                totals += self.stop_recoveries(&struck, operation, &chain)?;
+            }
+        }
+        Ok(totals)
+    }
+
+    /// Lets one chain of blows happen again.
+    ///
+    /// # Errors
+    /// The invariant that does not hold then.
+    pub fn replay(&self, operation: u64, chain: &Chain) -> Result<Totals, Violation> {
+        guarded(|| {
+            let stopped = self.stopped(operation)?;
+            let mut so_far = Chain::new(chain.first.clone());
+            let worst = if chain.then.is_empty() { chain.first.fate() } else { Fate::Power };
+            let mut struck = self.strike(&stopped, operation, &so_far, worst);
+            if chain.then.is_empty() {
+                return self.examine(&struck, operation, chain);
+            }
+            for (at, blow) in &chain.then {
+                let world = self.stop_recovery(&struck, operation, &so_far, *at)?;
+                let world = world.ok_or_else(|| Violation::new("the recovery ends before"))?;
+                so_far = so_far.and(*at, blow.clone());
+                struck = self.strike_again(&world, operation, &so_far);
+            }
+            self.recover(struck)
+        })
+    }
+
+    /// A world in which everything before the script's operations has happened and that is going
+    /// to stop at this one; and how many operations came before.
+    fn begin(&self, operation: u64) -> Result<(World, u64), Violation> {
+        let seed = self.number(operation, "script");
+        let mut world = World::new(seed, Rules::power_cut(), self.script.options.clone(), None);
+        // Without a prelude, creating the store is part of the script.
+        if self.script.prelude.is_empty() {
+            world.disk.crash_at(operation);
+            world.begin()?;
+            return Ok((world, 0));
+        }
+        world.begin()?;
+        for op in &self.script.prelude {
+            world.perform_and_revive(op)?;
+        }
+        let before = world.disk.operations();
+        world.disk.crash_at(before.saturating_add(operation));
+        Ok((world, before))
+    }
+
+    /// A world in which the script was stopped at this operation.
+    fn stopped(&self, operation: u64) -> Result<World, Violation> {
+        let (mut world, _) = self.begin(operation)?;
+        let stopped = !world.disk.is_running() || world.run_until_stop(&self.script.ops)?;
+        ensure(stopped, || format!("the script ends before operation {operation}"))?;
+        world.poll()?;
+        world.let_go();
+        Ok(world)
+    }
+
+    /// A copy of a stopped world after the first blow, where `worst` is the worst that is to come.
+    fn strike(&self, stopped: &World, operation: u64, chain: &Chain, worst: Fate) -> World {
+        let mut world = stopped.fork(self.number(operation, &chain.to_string()));
+        let promised = world.promised(worst);
+        world.model.note_durable(promised);
+        chain.first.hit(&mut world);
+        world.settled = true;
+        world
+    }
+
+    /// A copy of a world whose recovery was stopped, after the last blow of `chain`.
+    fn strike_again(&self, stopped: &World, operation: u64, chain: &Chain) -> World {
+        let mut world = stopped.fork(self.number(operation, &chain.to_string()));
+        let (_, blow) = chain.then.last().expect("a recovery was stopped");
+        blow.hit(&mut world);
+        world.totals.stops_in_recovery += 1;
+        world
+    }
+
+    /// A copy of a struck world whose recovery is stopped; `None` if it ends before.
+    fn stop_recovery(
+        &self,
+        struck: &World,
+        operation: u64,
+        chain: &Chain,
+        stop_at: u64,
+    ) -> Result<Option<World>, Violation> {
+        let mut world = struck.fork(self.number(operation, &format!("{chain},{stop_at}")));
+        Ok((!world.recover(stop_at)?).then_some(world))
+    }
+
+    /// Stops the recovery at each of its operations, and recovers from that.
+    fn stop_recoveries(
+        &self,
+        struck: &World,
+        operation: u64,
+        chain: &Chain,
+    ) -> Result<Totals, Box<Finding>> {
+        let mut totals = Totals::default();
+        for stop_at in 0..OPERATIONS_MAX {
+            let stopped = at(operation, chain, || {
+                let stopped = self.stop_recovery(struck, operation, chain, stop_at);
+                stopped.map_err(|v| v.at(format!("recovery stopped at {stop_at}")))
+            })?;
+            let Some(stopped) = stopped else { return Ok(totals) };
+            let dice = Dice::new(self.number(operation, &format!("{chain},{stop_at}:")));
+            for blow in self.effort.nested_blows(stopped.disk.pending(), &dice) {
+                let longer = chain.and(stop_at, blow);
+                let again = self.strike_again(&stopped, operation, &longer);
+                let deeper = longer.stops() < self.effort.depth;
+                let before = deeper.then(|| again.fork(0));
+                totals += at(operation, &longer, || self.recover(again))?;
+                if let Some(before) = before {
+                    totals += self.stop_recoveries(&before, operation, &longer)?;
+                }
+            }
+        }
+        let violation = Violation::new("the recovery does not end");
+        Err(Box::new(Finding { operation, chain: Some(chain.clone()), violation }))
+    }
+
+    /// Recovers, and checks that what was recovered stays.
+    fn examine(&self, struck: &World, operation: u64, chain: &Chain) -> Result<Totals, Violation> {
+        let dice = Dice::new(self.number(operation, &format!("{chain}, then")));
+        let mut world = struck.fork(dice.next());
+        world.totals = struck.totals;
+        must_open(&mut world)?;
+        world.check_copies()?;
+        if dice.one_in(4) {
+            world.perform(&Op::Quiesce)?;
+        }
+        world.let_go();
+        Blow::Power(Crash::KeepNone).hit(&mut world);
+        must_open(&mut world).map_err(|v| v.at("after a second crash"))?;
+        Ok(world.totals)
+    }
+
+    fn recover(&self, mut world: World) -> Result<Totals, Violation> {
+        must_open(&mut world)?;
+        Ok(world.totals)
+    }
+
+    /// A seed for what happens at a place of the script.
+    fn number(&self, operation: u64, what: &str) -> u64 {
+        let text = format!("{} {} {operation} {what}", self.seed, self.script.name);
+        hash64(text.as_bytes())
+    }
 }
 
-fn hit(disk: &SimDisk, blow: &Blow) {
-    match blow {
-        Blow::Power(crash) => disk.crash(crash.clone()),
-        Blow::Kill => disk.kill(),
-    }
-}
-
-/// Recovers, and checks that what was recovered stays.
-fn examine(crashed: &World, n: usize) -> Result<Totals, Violation> {
-    let mut world = crashed.fork(n as u64);
-    world.totals = crashed.totals;
-    must_open(&mut world)?;
-    world.check_copies()?;
-    if n.is_multiple_of(4) {
-        world.perform(&Op::Quiesce)?;
-    }
-    world.let_go();
-    hit(&world.disk, &Blow::Power(Crash::KeepNone));
-    world.totals.power_cuts += 1;
-    must_open(&mut world).map_err(|v| v.at("after a second crash"))?;
-    Ok(world.totals)
+fn at<T>(
+    operation: u64,
+    chain: &Chain,
+    run: impl FnOnce() -> Result<T, Violation>,
+) -> Result<T, Box<Finding>> {
+    guarded(run)
+        .map_err(|violation| Box::new(Finding { operation, chain: Some(chain.clone()), violation }))
 }
 
 fn must_open(world: &mut World) -> Result<(), Violation> {
@@ -139,129 +309,17 @@ fn must_open(world: &mut World) -> Result<(), Violation> {
     ensure(opened, || "the machine stopped by itself".to_owned())
 }
 
-/// Stops the recovery at each of its operations, and recovers from that.
-fn stops_in_recovery(crashed: &World, seed: u64) -> Result<Totals, Violation> {
-    let mut totals = Totals::default();
-    for operation in 0..OPERATIONS_MAX {
-        let mut world = crashed.fork(seed ^ operation);
-        if world.recover(operation)? {
-            return Ok(totals);
-        }
-        let blow = match (seed ^ operation) % 4 {
-            0 => Blow::Power(Crash::KeepNone),
-            1 => Blow::Power(Crash::KeepAll),
-            2 => Blow::Power(Crash::Random),
-            _ => Blow::Kill,
-        };
-        hit(&world.disk, &blow);
-        world.totals.stops_in_recovery += 1;
-        let place = || format!("recovery stopped at {operation}, {blow:?}");
-        must_open(&mut world).map_err(|v| v.at(place()))?;
-        totals += world.totals;
-    }
-    Err(Violation::new("the recovery does not end"))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Lets each call of `script` fail in turn, as `kind` says, and compares the store while it runs
-/// and after a power cut.
-///
-/// # Errors
-/// The first invariant that does not hold.
-pub fn every_failure(script: &Script, kind: TroubleKind) -> Result<Totals, Violation> {
-    let mut totals = Totals::default();
-    for call in 0..OPERATIONS_MAX {
-        for fate in [Fate::Power, Fate::Kill] {
-            let place = || format!("{}, {kind:?} at call {call}, then {fate:?}", script.name);
-            let run =
-                guarded(|| failing_at(script, kind, call, fate)).map_err(|v| v.at(place()))?;
-            let Some(run) = run else { return Ok(totals) };
-            totals += run;
+    #[test]
+    fn a_chain_is_read_as_it_is_written() {
+        let chain = Chain::new(Blow::Kill).and(12, Blow::Torn).and(3, Blow::Power(Crash::Only(4)));
+        assert_eq!(chain.to_string(), "kill,12:torn,3:only-4");
+        assert_eq!(chain.to_string().parse(), Ok(chain));
+        for wrong in ["", "kill,", "kill,12", "kill,x:torn", "12:kill"] {
+            assert!(wrong.parse::<Chain>().is_err(), "{wrong}");
         }
     }
-    Err(Violation::new(format!("{} does not end", script.name)))
-}
-
-fn failing_at(
-    script: &Script,
-    kind: TroubleKind,
-    call: u64,
-    fate: Fate,
-) -> Result<Option<Totals>, Violation> {
-    let mut world = World::new(call, Rules::power_cut(), script.options.clone(), None);
-    world.begin()?;
-    for op in &script.prelude {
-        world.perform_and_revive(op)?;
-    }
-    let trouble = Trouble { kind, call: world.disk.calls() + call };
-    world.trouble = Some(trouble);
-    world.arm(trouble);
-    world.run_until_stop(&script.ops)?;
-    let struck = world.trouble.is_none_or(|trouble| trouble.has_struck(&world.disk));
-    world.calm();
-    world.perform(&Op::CheckSnapshots { keep: 0 })?;
-    world.armed = Some(Revival::plain(fate));
-    world.stop();
-    world.revive()?;
-    world.finish()?;
-    Ok(struck.then_some(world.totals))
-}
-
-/// Lets each call of the recovery after `script` fail in turn, as `kind` says; the store opens
-/// when the trouble is over.
-///
-/// # Errors
-/// The first invariant that does not hold.
-pub fn every_failing_recovery(script: &Script, kind: TroubleKind) -> Result<Totals, Violation> {
-    let mut crashed = World::new(1, Rules::power_cut(), script.options.clone(), None);
-    crashed.begin()?;
-    for op in script.prelude.iter().chain(&script.ops) {
-        crashed.perform_and_revive(op)?;
-    }
-    crashed.stop();
-    every_failing_opening(&crashed, kind).map_err(|v| v.at(format!("after {}", script.name)))
-}
-
-/// Lets each call of the creation of a store fail in turn, as `kind` says.
-///
-/// # Errors
-/// The first invariant that does not hold.
-pub fn every_failing_creation(kind: TroubleKind) -> Result<Totals, Violation> {
-    let mut empty = World::new(1, Rules::power_cut(), script::quiet(), None);
-    empty.stop();
-    every_failing_opening(&empty, kind).map_err(|v| v.at("creation"))
-}
-
-fn every_failing_opening(stopped: &World, kind: TroubleKind) -> Result<Totals, Violation> {
-    let mut totals = Totals::default();
-    for call in 0..OPERATIONS_MAX {
-        let place = || format!("opening with {kind:?} at call {call}");
-        let run = guarded(|| opening_failing_at(stopped, kind, call));
-        let Some(run) = run.map_err(|v| v.at(place()))? else { return Ok(totals) };
-        totals += run;
-    }
-    Err(Violation::new("the opening does not end"))
-}
-
-fn opening_failing_at(
-    stopped: &World,
-    kind: TroubleKind,
-    call: u64,
-) -> Result<Option<Totals>, Violation> {
-    let mut world = stopped.fork(call);
-    world.disk = world.disk.reopen();
-    world.settled = false;
-    world.opening_fails = true;
-    let trouble = Trouble { kind, call };
-    trouble.arm(&world.disk);
-    let opened = world.open(&world.options.clone());
-    let struck = trouble.has_struck(&world.disk);
-    if opened.is_ok() {
-        world.disk.disarm();
-    }
-    let engine = world.admit(opened)?.ok_or_else(|| Violation::new("the machine stopped"))?;
-    world.totals.recoveries += 1;
-    world.audit(engine)?;
-    world.opening_fails = false;
-    world.finish()?;
-    Ok(struck.then_some(world.totals))
 }

@@ -14,8 +14,9 @@
 //! - [`generate`]: random histories; [`script`]: written ones.
 //! - [`world`]: a store, its machine and its oracle. `perform`, `commits`, `reads`, `follow`, `upkeep`
 //!   and `revive` carry out operations and hold the invariants.
-//! - [`search`]: one seed after the other; [`exhaust`]: crashes and failures at every point;
-//!   [`trouble`]: how a call fails.
+//! - [`search`]: one seed after the other; [`minimise`]: what of a failing history is needed.
+//! - [`exhaust`]: crashes at every point; `blow`: what a machine suffers then. [`failures`]:
+//!   failing calls at every point; [`trouble`]: how a call fails.
 //! - [`mutant_disk`]: bugs on purpose, together with those of [`icecore_model::planted`](mod@icecore_model::planted).
 //!
 //! ```
@@ -30,14 +31,17 @@
 
 mod adversity;
 pub mod batch;
+mod blow;
 mod commits;
 mod demand;
 pub mod dice;
 pub mod exhaust;
+pub mod failures;
 mod follow;
 pub mod generate;
 mod harm;
 pub mod history;
+pub mod minimise;
 pub mod model;
 pub mod mutant_disk;
 mod perform;
@@ -54,7 +58,7 @@ pub mod world;
 
 pub use follow::REPLICAS;
 pub use generate::History;
-pub use search::{Finished, run_seed};
+pub use search::{Finished, run_part, run_seed};
 pub use totals::Totals;
 pub use violation::Violation;
 pub use world::World;

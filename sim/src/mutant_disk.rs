@@ -17,7 +17,7 @@ use icecore_disk::{
 /// A duty that is neglected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskBug {
-    /// Directories are not synced.
+    /// Directories are not synced (LevelDB #74, RocksDB #10573).
     NoDirectorySync,
     /// Tables are not synced.
     NoTableSync,
@@ -25,15 +25,15 @@ pub enum DiskBug {
     NoManifestSync,
     /// The file that becomes `CURRENT` is not synced.
     NoCurrentSync,
-    /// Durable writes of the log are only written.
+    /// Durable writes of the log are only written: key and value that are not ordered (Badger #1954).
     NoDurableWrites,
     /// Syncs of whole log files do nothing.
     NoLogSync,
-    /// A failed sync is tried again, and its second answer counts.
+    /// A failed sync is tried again, and its second answer counts: PostgreSQL's "fsyncgate".
     SyncRetried,
     /// A failed durable write counts as done.
     FailedWriteIgnored,
-    /// `CURRENT` is written in place instead of being replaced.
+    /// `CURRENT` is written in place instead of being replaced (sled #1533, LevelDB #75).
     CurrentInPlace,
     /// Tables are not synced before the directory and the manifest are, but at the next removal.
     TableSyncLate,

@@ -4,13 +4,14 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::generate::History;
+use crate::minimise::Part;
 use crate::mutant_disk::DiskBug;
 use crate::totals::Totals;
 use crate::violation::Violation;
 use crate::world::World;
 
 /// What became of one seed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Finished {
     /// What was done.
     pub totals: Totals,
@@ -26,7 +27,15 @@ pub struct Finished {
 
 /// Runs the history of `seed`, on a disk with `bug` if there is one.
 pub fn run_seed(seed: u64, bug: Option<DiskBug>, keep_lines: bool) -> Finished {
-    let history = History::new(seed);
+    run_part(seed, &Part::default(), bug, keep_lines)
+}
+
+/// Runs a part of the history of `seed`, on a disk with `bug` if there is one.
+pub fn run_part(seed: u64, part: &Part, bug: Option<DiskBug>, keep_lines: bool) -> Finished {
+    let history = match part.reduce(History::new(seed)) {
+        Ok(history) => history,
+        Err(violation) => return Finished { violation: Some(violation), ..Finished::default() },
+    };
     let mut world = World::new(seed, history.rules, history.options, bug);
     if keep_lines {
         world.keep_lines();

@@ -1,23 +1,18 @@
 //! `cargo xtask mutants`: does the simulation notice bugs that were made on purpose?
+//!
+//! Each bug is switched on by itself. Then random histories are searched, and scripts are put through
+//! crashes, failures and damage at every point, until something fails that holds without the bug.
 
 use clap::Args;
-#[cfg(feature = "planted")]
-use icecore_model::planted::{Planted, plant};
-#[cfg(feature = "planted")]
-use icecore_sim::{
-    Totals, Violation,
-    exhaust::{every_crash, every_failure},
-    mutant_disk::DiskBug,
-    script::{self, Script},
-    trouble::TROUBLES,
-};
 
-#[cfg(feature = "planted")]
-use crate::search::Search;
+use crate::report::Budget;
 
 /// How far each bug is searched for.
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// The first seed for each bug; 0 if it is left out.
+    #[command(flatten)]
+    budget: Budget,
     /// The most seeds for each bug.
     #[arg(long, default_value_t = 20_000)]
     seeds: u64,
@@ -29,115 +24,219 @@ pub(crate) struct Arguments {
     only: Option<String>,
 }
 
-/// A bug to be found.
 #[cfg(feature = "planted")]
-#[derive(Clone, Copy)]
-enum Prey {
-    Disk(DiskBug),
-    Engine(Planted),
-}
+pub(crate) use hunt::run;
 
 #[cfg(feature = "planted")]
-impl Prey {
-    fn disk_bug(self) -> Option<DiskBug> {
-        if let Prey::Disk(bug) = self { Some(bug) } else { None }
+mod hunt {
+    use std::fmt;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use icecore_model::planted::{Planted, plant};
+    use icecore_sim::exhaust::every_crash;
+    use icecore_sim::failures::Victim;
+    use icecore_sim::mutant_disk::DiskBug;
+    use icecore_sim::script::{self, Script};
+    use icecore_sim::trouble::TROUBLES;
+    use icecore_sim::{Totals, Violation, run_seed};
+
+    use super::Arguments;
+    use crate::report::{Ending, Run, grouped};
+    use crate::search::Search;
+
+    /// A bug to be found.
+    #[derive(Clone, Copy)]
+    enum Prey {
+        Disk(DiskBug),
+        Engine(Planted),
     }
 
-    fn plant(self) {
-        if let Prey::Engine(bug) = self {
-            plant(Some(bug));
+    /// How a bug was found.
+    enum Kill {
+        /// By so many seeds.
+        Seeds(u64),
+        Script,
+    }
+
+    /// So many seeds come before the scripts, and all others after them: most bugs are found at once.
+    const FIRST_SEEDS: u64 = 2_000;
+
+    impl Prey {
+        fn all() -> impl Iterator<Item = Prey> {
+            let disk = DiskBug::ALL.into_iter().map(Prey::Disk);
+            disk.chain(Planted::ALL.iter().copied().map(Prey::Engine))
         }
-    }
-}
 
-#[cfg(feature = "planted")]
-impl std::fmt::Display for Prey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Prey::Disk(bug) => write!(f, "{bug:?}"),
-            Prey::Engine(bug) => write!(f, "{bug:?}"),
+        fn disk_bug(self) -> Option<DiskBug> {
+            if let Prey::Disk(bug) = self { Some(bug) } else { None }
         }
-    }
-}
 
-/// Says whether every bug was found.
-#[cfg(feature = "planted")]
-pub(crate) fn run(arguments: &Arguments) -> bool {
-    let disk = DiskBug::ALL.into_iter().map(Prey::Disk);
-    let all = disk.chain(Planted::ALL.iter().copied().map(Prey::Engine));
-    let wanted =
-        |prey: &Prey| arguments.only.as_ref().is_none_or(|part| prey.to_string().contains(part));
-    let prey: Vec<_> = all.filter(wanted).collect();
-    if prey.is_empty() {
-        println!("no bug has such a name");
-        return false;
-    }
-    let survivors = prey.iter().filter(|prey| !hunt(arguments, **prey)).count();
-    println!("{} bugs, {survivors} were not found", prey.len());
-    survivors == 0
-}
-
-/// Searches until a history fails that holds without the bug.
-#[cfg(feature = "planted")]
-fn hunt(arguments: &Arguments, prey: Prey) -> bool {
-    let (end, threads) = (arguments.seeds, arguments.threads);
-    let mut start = 0;
-    loop {
-        let seeds = end - start;
-        let bug = prey.disk_bug();
-        let search = Search { start, seeds, threads, keep_going: false, verbose: false, bug };
-        prey.plant();
-        let found = search.run();
-        plant(None);
-        let Some((seed, violation)) = found.failures.first() else {
-            return hunt_in_scripts(prey, end);
-        };
-        if icecore_sim::run_seed(*seed, None, false).violation.is_none() {
-            println!("{prey}: killed by seed {seed}: {violation}");
-            return true;
-        }
-        println!("seed {seed} fails without any bug: see `cargo xtask sim --seed {seed}`");
-        start = seed + 1;
-    }
-}
-
-/// What no random history has met may still fail a script that holds without the bug.
-#[cfg(feature = "planted")]
-fn hunt_in_scripts(prey: Prey, seeds: u64) -> bool {
-    // The scripts run on the plain simulated disk. Failing calls come first: they are fewer.
-    let scripts = if prey.disk_bug().is_none() { script::all() } else { Vec::new() };
-    let exams: [Exam; 2] = [|script| every_failure(script, TROUBLES[0]), every_crash];
-    for (exam, script) in exams.iter().flat_map(|exam| scripts.iter().map(move |s| (exam, s))) {
-        prey.plant();
-        let with_bug = exam(script);
-        plant(None);
-        let Err(violation) = with_bug else { continue };
-        match exam(script) {
-            Ok(_) => {
-                println!("{prey}: killed by a script: {violation}");
-                return true;
+        /// Runs `run` with the bug.
+        fn planted<T>(self, run: impl FnOnce() -> T) -> T {
+            if let Prey::Engine(bug) = self {
+                plant(Some(bug));
             }
-            Err(own) => println!("a script fails without any bug: {own}"),
+            let result = run();
+            plant(None);
+            result
         }
     }
-    println!("{prey}: SURVIVES {seeds} seeds and all scripts");
-    false
+
+    impl fmt::Display for Prey {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Prey::Disk(bug) => write!(f, "{bug:?}"),
+                Prey::Engine(bug) => write!(f, "{bug:?}"),
+            }
+        }
+    }
+
+    /// Says whether every bug was found for which there was time.
+    pub(crate) fn run(arguments: &Arguments) -> bool {
+        let run = arguments.budget.begin_at(arguments.budget.seed().or(Some(0)));
+        let wanted = |prey: &Prey| {
+            arguments.only.as_ref().is_none_or(|part| prey.to_string().contains(part))
+        };
+        let prey: Vec<_> = Prey::all().filter(wanted).collect();
+        if prey.is_empty() {
+            println!("no bug has such a name");
+            return false;
+        }
+        // A panic in the store is one way to notice a bug.
+        std::panic::set_hook(Box::new(|_| {}));
+        let (mut kills, mut hunted) = (Vec::new(), 0);
+        for prey in prey.iter().take_while(|_| !run.is_over()) {
+            let kill = hunt(arguments, &run, *prey);
+            // What was left for want of time has not survived.
+            hunted += usize::from(kill.is_some() || !run.is_over());
+            kills.extend(kill);
+        }
+        let unhunted = match prey.len() - hunted {
+            0 => String::new(),
+            left => format!(", {left} not hunted"),
+        };
+        let counts =
+            format!("{} of {hunted} bugs killed{unhunted}, {}", kills.len(), by_what(&kills));
+        let ending = if kills.len() == hunted { Ending::Held } else { Ending::Violated };
+        run.conclude("B3", "mutants", &counts, &ending)
+    }
+
+    fn by_what(kills: &[Kill]) -> String {
+        let seeds = |kill: &Kill| if let Kill::Seeds(seeds) = kill { Some(*seeds) } else { None };
+        let mut seeds: Vec<u64> = kills.iter().filter_map(seeds).collect();
+        seeds.sort_unstable();
+        let median = seeds.get(seeds.len() / 2).copied().unwrap_or(0);
+        let most = seeds.last().copied().unwrap_or(0);
+        format!(
+            "{} by random histories (median {} seeds, at most {}), {} by scripts",
+            seeds.len(),
+            grouped(median),
+            grouped(most),
+            kills.len() - seeds.len()
+        )
+    }
+
+    fn hunt(arguments: &Arguments, run: &Run, prey: Prey) -> Option<Kill> {
+        let first = arguments.seeds.min(FIRST_SEEDS);
+        let found = hunt_in_seeds(arguments, run, prey, 0..first)
+            .or_else(|| hunt_in_scripts(arguments, run, prey))
+            .or_else(|| hunt_in_seeds(arguments, run, prey, first..arguments.seeds));
+        if found.is_none() && !run.is_over() {
+            println!("{prey}: SURVIVES {} seeds and all scripts", arguments.seeds);
+        }
+        found
+    }
+
+    /// Searches until a history fails that holds without the bug.
+    fn hunt_in_seeds(
+        arguments: &Arguments,
+        run: &Run,
+        prey: Prey,
+        range: std::ops::Range<u64>,
+    ) -> Option<Kill> {
+        let (threads, bug) = (arguments.threads, prey.disk_bug());
+        let mut next = range.start;
+        while next < range.end {
+            let (start, seeds) = (run.seed() + next, range.end - next);
+            let search = Search { start, seeds, threads, keep_going: false, verbose: false, bug };
+            let found = prey.planted(|| search.run(&|| run.is_over()));
+            let (seed, violation) = found.failures.first()?;
+            if run_seed(*seed, None, false).violation.is_none() {
+                println!("{prey}: killed by seed {seed}: {violation}");
+                return Some(Kill::Seeds(seed - run.seed() + 1));
+            }
+            println!("seed {seed} fails without any bug: see `cargo xtask sim --seed {seed}`");
+            next = seed - run.seed() + 1;
+        }
+        None
+    }
+
+    /// What a script is put through, given what is wrong with the disk.
+    type Exam = fn(&Script) -> Result<Totals, Violation>;
+
+    /// What no random history has met may still fail a script that holds without the bug.
+    fn hunt_in_scripts(arguments: &Arguments, run: &Run, prey: Prey) -> Option<Kill> {
+        // The scripts run on the plain simulated disk. The cheapest examinations come first.
+        let scripts = if prey.disk_bug().is_none() { script::all() } else { Vec::new() };
+        let exams: [Exam; 3] = [
+            |script| Victim::Script(script).fail_each(TROUBLES[0]),
+            |script| Victim::Script(script).fail_each(TROUBLES[1]),
+            every_crash,
+        ];
+        for exam in exams {
+            let mut left: Vec<&Script> = scripts.iter().collect();
+            while let Some((at, violation)) =
+                prey.planted(|| first_failure(arguments, run, &left, exam))
+            {
+                match exam(left[at]) {
+                    Ok(_) => {
+                        println!("{prey}: killed by a script: {violation}");
+                        return Some(Kill::Script);
+                    }
+                    Err(own) => println!("a script fails without any bug: {own}"),
+                }
+                left.remove(at);
+            }
+        }
+        None
+    }
+
+    /// The first script that fails.
+    fn first_failure(
+        arguments: &Arguments,
+        run: &Run,
+        scripts: &[&Script],
+        exam: Exam,
+    ) -> Option<(usize, Violation)> {
+        let next = AtomicUsize::new(0);
+        let failures = Mutex::new(Vec::new());
+        let failed = || failures.lock().expect("no thread panics while it adds one");
+        let work = || {
+            while !run.is_over() && failed().is_empty() {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(script) = scripts.get(at) else { return };
+                if let Err(violation) = exam(script) {
+                    failed().push((at, violation));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..arguments.threads.max(1) {
+                scope.spawn(work);
+            }
+        });
+        let failures = failures.into_inner().expect("no thread panics while it adds one");
+        failures.into_iter().min_by_key(|(at, _)| *at)
+    }
 }
 
-/// What a script is put through.
-#[cfg(feature = "planted")]
-type Exam = fn(&Script) -> Result<Totals, Violation>;
-
-/// Bugs are planted only in a build of its own, which this one starts.
+/// Bugs are planted only in a build of its own, which this one starts with the same words.
 #[cfg(not(feature = "planted"))]
-pub(crate) fn run(arguments: &Arguments) -> bool {
+pub(crate) fn run(_arguments: &Arguments) -> bool {
     let mut command = std::process::Command::new(env!("CARGO"));
     command.args(["run", "--release", "--package", "xtask", "--features", "planted", "--"]);
-    command.args(["mutants", "--seeds", &arguments.seeds.to_string()]);
-    command.args(["--threads", &arguments.threads.to_string()]);
-    if let Some(only) = &arguments.only {
-        command.args(["--only", only]);
-    }
+    command.args(std::env::args_os().skip(1));
     match command.status() {
         Ok(status) => status.success(),
         Err(error) => {

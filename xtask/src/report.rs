@@ -45,6 +45,21 @@ pub(crate) enum Ending {
 }
 
 impl Budget {
+    /// The seed that was asked for, if one was.
+    pub(crate) fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// Whether the time is bounded.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.seconds.is_some()
+    }
+
+    /// Starts the clock, with the dice at `seed` if it is given.
+    pub(crate) fn begin_at(&self, seed: Option<u64>) -> Run {
+        Budget { seed: seed.or(self.seed), ..self.clone() }.begin()
+    }
+
     /// Starts the clock.
     #[expect(clippy::disallowed_methods, reason = "a check is bounded by real time")]
     pub(crate) fn begin(&self) -> Run {

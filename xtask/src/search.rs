@@ -32,18 +32,19 @@ pub(crate) struct Found {
 }
 
 impl Search {
-    /// Runs the seeds. After a failure no further seed is begun, unless it is to go on.
-    pub(crate) fn run(&self) -> Found {
+    /// Runs the seeds. After a failure, or when the time `is_over`, no further seed is begun, unless
+    /// it is to go on after failures.
+    pub(crate) fn run(&self, is_over: &(dyn Fn() -> bool + Sync)) -> Found {
         // A panic inside a seed is a finding, reported with its seed.
         std::panic::set_hook(Box::new(|_| {}));
         let next = AtomicU64::new(self.start);
-        let end = AtomicU64::new(self.start + self.seeds);
+        let end = AtomicU64::new(self.start.saturating_add(self.seeds));
         let found = Mutex::new(Found::default());
         let work = || {
             let mut mine = Found::default();
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= end.load(Ordering::Relaxed) {
+                if seed >= end.load(Ordering::Relaxed) || is_over() {
                     break;
                 }
                 let finished = run_seed(seed, self.bug, false);

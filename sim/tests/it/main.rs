@@ -5,3 +5,4 @@
 mod full;
 mod scripts;
 mod seeds;
+mod smaller;

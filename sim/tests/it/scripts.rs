@@ -1,7 +1,8 @@
 //! Scripts: two of them with crashes at every point, the rest without any.
 
 use icecore_disk::sim::Rules;
-use icecore_sim::exhaust::{every_crash, every_failing_creation, every_failure};
+use icecore_sim::exhaust::{Chain, Effort, Exam, every_crash};
+use icecore_sim::failures::Victim;
 use icecore_sim::script::{Script, all};
 use icecore_sim::trouble::TROUBLES;
 use icecore_sim::{Totals, World};
@@ -49,19 +50,59 @@ fn a_manifest_is_replaced_in_its_script() {
     assert_eq!(world.disk().trace().iter().filter(created).count(), 4);
 }
 
+fn holds<T>(outcome: Result<T, icecore_sim::Violation>) {
+    outcome.map(drop).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
 #[test]
 fn calls_after_a_reopening_fail_in_their_turn() {
-    for trouble in [TROUBLES[0], TROUBLES[5]] {
+    for kind in TROUBLES
+        .into_iter()
+        .filter(|kind| ["io", "no-space-for-ever"].contains(&&*kind.to_string()))
+    {
         for name in ["close", "dropped without close"] {
-            every_failure(&script(name), trouble).unwrap_or_else(|v| panic!("{v}"));
+            holds(Victim::Script(&script(name)).fail_each(kind));
         }
     }
 }
 
 #[test]
 fn every_call_of_a_compaction_and_of_a_creation_may_fail() {
-    for trouble in TROUBLES {
-        every_failure(&script("compaction"), trouble).unwrap_or_else(|v| panic!("{v}"));
-        every_failing_creation(trouble).unwrap_or_else(|v| panic!("{v}"));
+    for kind in TROUBLES {
+        holds(Victim::Script(&script("compaction")).fail_each(kind));
+        holds(Victim::Creation.fail_each(kind));
     }
+}
+
+#[test]
+fn two_calls_of_a_flush_may_fail() {
+    let flush = script("flush");
+    let victim = Victim::Script(&flush);
+    for call in 0..victim.calls().unwrap() {
+        holds(victim.fail(TROUBLES[0], call, Some(call + 3)));
+    }
+}
+
+#[test]
+fn there_are_at_least_forty_scripts_with_names_of_their_own() {
+    let mut names: Vec<_> = all().iter().map(|script| script.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert!(names.len() >= 40 && names.len() == all().len(), "{names:?}");
+}
+
+#[test]
+fn a_chain_of_blows_can_be_replayed_and_two_stops_in_recovery_follow_one_another() {
+    let flush = script("flush");
+    let exam = Exam { script: &flush, effort: Effort::GATE, seed: 5 };
+    for text in ["none", "kill", "only-1", "subset-5", "all,3:none", "none,2:kill,4:random"] {
+        let chain: Chain = text.parse().unwrap();
+        let (one, other) = (exam.replay(40, &chain).unwrap(), exam.replay(40, &chain).unwrap());
+        assert_eq!(one, other, "{text}");
+        assert_eq!(one.stops_in_recovery > 0, text.contains(','), "{text}: {one}");
+    }
+    let deeper = Effort { depth: 3, followed: 1, rounds: 0, ..Effort::GATE };
+    let deep = Exam { effort: deeper, ..exam }.stop_at(40).unwrap();
+    let shallow = Exam { effort: Effort { depth: 2, ..deeper }, ..exam }.stop_at(40).unwrap();
+    assert!(deep.recoveries > 4 * shallow.recoveries, "{deep}, but {shallow}");
 }
