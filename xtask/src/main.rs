@@ -11,16 +11,19 @@ mod damage;
 mod deno_diff;
 mod golden;
 mod kill9;
+mod miri;
 mod model;
 #[cfg(target_os = "linux")]
 mod mounts;
 mod mutants;
+mod nightly;
 #[cfg(target_os = "linux")]
 mod powercut;
 mod programme;
 mod replay;
 #[allow(dead_code, reason = "its checks come one by one")]
 mod report;
+mod sanitizers;
 mod search;
 mod sim;
 mod verify;
@@ -56,6 +59,12 @@ enum Task {
     Damage(damage::Arguments),
     /// Looks for bugs that were planted.
     Mutants(mutants::Arguments),
+    /// Runs the tests over unsafe code in Rust's interpreter.
+    Miri(miri::Arguments),
+    /// Runs the tests of the storage crates under AddressSanitizer.
+    Asan(sanitizers::Arguments),
+    /// Runs the tests with threads under ThreadSanitizer.
+    Tsan(sanitizers::Arguments),
     /// Writes a million keys through thousands of flushes, and compares them with a model.
     Model(model::Arguments),
     /// Looks at the store after every write to its block device.
@@ -92,6 +101,9 @@ fn main() -> ExitCode {
         Task::Golden(arguments) => golden::run(&arguments),
         Task::Damage(arguments) => damage::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),
+        Task::Miri(arguments) => miri::run(&arguments),
+        Task::Asan(arguments) => sanitizers::address(&arguments),
+        Task::Tsan(arguments) => sanitizers::thread(&arguments),
         Task::Model(arguments) => model::run(&arguments),
         #[cfg(target_os = "linux")]
         Task::Blocklog(arguments) => blocklog::run(&arguments),
