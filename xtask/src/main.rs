@@ -87,7 +87,7 @@ enum Task {
     Coverage(coverage::Arguments),
     /// Compares the public items with the list that was reviewed.
     Api(api::Arguments),
-    /// Runs everything that CI runs, and a short simulation.
+    /// Runs what CI runs.
     Verify,
 }
 

@@ -43,51 +43,24 @@ pub(crate) struct Arguments {
     patient: bool,
 }
 
-/// What a comparison has come to.
-pub(crate) enum Verdict {
-    /// Nothing differs but what is meant to.
-    Same,
-    /// Something differs, or the comparison has failed.
-    Different,
-    /// There is no Deno here, for this reason.
-    NotCompared(String),
-}
-
 /// Says whether nothing differs but what is meant to. Without Deno it says that nothing was
 /// compared.
 pub(crate) fn run(arguments: &Arguments) -> bool {
-    match verdict(arguments) {
-        Verdict::Same => true,
-        Verdict::Different => false,
-        Verdict::NotCompared(reason) => {
-            println!("skipped: deno-diff ({reason})");
-            true
-        }
-    }
-}
-
-/// Compares so many histories, and all else.
-pub(crate) fn compare_histories(histories: u64) -> Verdict {
-    verdict(&Arguments { histories, start: 1, seed: None, patient: false })
-}
-
-fn verdict(arguments: &Arguments) -> Verdict {
     let deno = match Deno::install() {
         Ok(deno) => deno,
-        Err(deno::NotHere(reason)) => return Verdict::NotCompared(reason),
+        Err(deno::NotHere(reason)) => {
+            println!("skipped: deno-diff ({reason})");
+            return true;
+        }
     };
     let outcome = match arguments.seed {
         Some(seed) => show(&deno, seed, arguments.patient),
         None => compare_all(&deno, arguments),
     };
-    match outcome {
-        Ok(true) => Verdict::Same,
-        Ok(false) => Verdict::Different,
-        Err(trouble) => {
-            println!("deno-diff: {trouble}");
-            Verdict::Different
-        }
-    }
+    outcome.unwrap_or_else(|trouble| {
+        println!("deno-diff: {trouble}");
+        false
+    })
 }
 
 fn compare_all(deno: &Deno, arguments: &Arguments) -> Result<bool, String> {
