@@ -21,6 +21,12 @@ static ALWAYS: AtomicBool = AtomicBool::new(true);
 pub trait Faults: Send + Sync {
     /// The first byte in `range` that cannot be read, if any.
     fn first_in(&self, range: Range<usize>) -> Option<usize>;
+
+    /// The whole mapping as a look at `range` shows it now, if it is not as it was at first.
+    fn shown(&self, range: Range<usize>) -> Option<&Bytes> {
+        let _ = range;
+        None
+    }
 }
 
 /// The bytes of a mapped file. Cloning is cheap and shares the mapping, which lives until the last
@@ -71,19 +77,33 @@ impl Region {
     /// A range beyond the end is a fault at the end: the file is shorter than its reader believes.
     #[inline]
     pub fn view(&self, range: Range<usize>) -> Result<&[u8], MapFault> {
-        let end = self.bytes.len();
-        let view = self
-            .bytes
-            .get(range.clone())
-            .ok_or(MapFault { offset: end.min(range.start) as u64 })?;
+        let bytes = self.shown(&range);
+        let view = bytes.get(range.clone()).ok_or_else(|| self.beyond(&range))?;
         self.check(range)?;
         Ok(view)
     }
 
     /// Cuts out a part that keeps the mapping alive by itself.
     pub fn slice(&self, range: Range<usize>) -> Result<Bytes, MapFault> {
-        self.view(range.clone())?;
-        Ok(self.bytes.slice(range))
+        let bytes = self.shown(&range);
+        bytes.get(range.clone()).ok_or_else(|| self.beyond(&range))?;
+        self.check(range.clone())?;
+        Ok(bytes.slice(range))
+    }
+
+    #[inline]
+    fn shown(&self, range: &Range<usize>) -> &Bytes {
+        match &self.faults {
+            Some(faults) if self.alarm.load(Ordering::Relaxed) => {
+                faults.shown(range.clone()).unwrap_or(&self.bytes)
+            }
+            _ => &self.bytes,
+        }
+    }
+
+    #[cold]
+    fn beyond(&self, range: &Range<usize>) -> MapFault {
+        MapFault { offset: self.bytes.len().min(range.start) as u64 }
     }
 
     /// Whether all of `range` could be read: asked again after a borrow was used.

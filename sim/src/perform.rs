@@ -30,6 +30,9 @@ impl World {
         for (index, op) in ops.iter().enumerate() {
             self.note(|| format!("{index} {op:?}"));
             self.perform(op).map_err(|v| v.at(place(index, op)))?;
+            if self.given_up {
+                return Ok(false);
+            }
             if !self.disk.is_running() {
                 return Ok(true);
             }

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::Shared;
 use super::error::{Failure, OpKind, stopped};
 use super::inode::{sectors, usize_of};
+use super::mutating::Mutating;
 use super::page::{PAGE, SECTOR};
 use super::world::{Flight, InodeId, World};
 use crate::{Buffer, File, Name, OpenMode, Region, Ticket, Write};
@@ -200,7 +201,13 @@ impl File for SimFile {
         self.whole(OpKind::Map, 0, |world| {
             world.maybe_evict(self.inode);
             let inode = world.inode(self.inode);
-            Ok(Region::new(inode.image(), Some(inode.bad.watch())))
+            let (image, bad) = (inode.image(), inode.bad.watch());
+            if !image.is_empty() && world.dice.happens(world.rules.mutating_maps) {
+                world.betrayals += 1;
+                let mutating = Mutating::new(&image, bad, &mut world.dice);
+                return Ok(Region::new(image, Some(Arc::new(mutating))));
+            }
+            Ok(Region::new(image, Some(bad)))
         })
     }
 }

@@ -89,6 +89,7 @@ mod disk;
 mod error;
 mod file;
 mod inode;
+mod mutating;
 mod page;
 mod rest;
 mod rules;

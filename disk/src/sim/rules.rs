@@ -245,7 +245,8 @@ impl Rules {
         }
     }
 
-    /// Everything at once, errors included.
+    /// Everything that a disk does by itself at once, errors and lies included. Only a
+    /// file system that becomes read-only is left out: nothing would happen after that.
     pub fn all() -> Rules {
         Rules {
             torn: true,
@@ -257,6 +258,15 @@ impl Rules {
             bit_flips: Chance::one_in(2_000),
             bit_rot: Chance::one_in(2_000),
             metadata_errors: Chance::one_in(200),
+            sync_reverts: true,
+            late_space: true,
+            entries: true,
+            late_sync_errors: Chance::one_in(2_000),
+            stray_sync_errors: Chance::one_in(2_000),
+            lying_syncs: Chance::one_in(2_000),
+            mutating_maps: Chance::one_in(2_000),
+            misdirected_writes: Chance::one_in(2_000),
+            misdirected_reads: Chance::one_in(2_000),
             ..Rules::impatient()
         }
     }

@@ -1,5 +1,6 @@
 //! Each rule: the damage it can do, and that it spares what is durable.
 
+mod betray;
 mod crash;
 mod determinism;
 mod errors;
