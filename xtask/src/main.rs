@@ -9,6 +9,10 @@ mod chronicle;
 mod coverage;
 mod damage;
 mod deno_diff;
+#[cfg(target_os = "linux")]
+mod eio;
+#[cfg(target_os = "linux")]
+mod enospc;
 mod golden;
 mod kill9;
 mod miri;
@@ -70,6 +74,12 @@ enum Task {
     /// Looks at the store after every write to its block device.
     #[cfg(target_os = "linux")]
     Blocklog(blocklog::Arguments),
+    /// Fills the disk of the store.
+    #[cfg(target_os = "linux")]
+    Enospc(enospc::Arguments),
+    /// Lets system calls of a store fail.
+    #[cfg(target_os = "linux")]
+    Eio(eio::Arguments),
     /// Cuts the power of real file systems, and looks whether all is there that must be.
     #[cfg(target_os = "linux")]
     Powercut(powercut::Arguments),
@@ -107,6 +117,10 @@ fn main() -> ExitCode {
         Task::Model(arguments) => model::run(&arguments),
         #[cfg(target_os = "linux")]
         Task::Blocklog(arguments) => blocklog::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Task::Enospc(arguments) => enospc::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Task::Eio(arguments) => eio::run(&arguments),
         #[cfg(target_os = "linux")]
         Task::Powercut(arguments) => powercut::run(&arguments),
         #[cfg(target_os = "linux")]

@@ -14,7 +14,7 @@
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -268,6 +268,18 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
+/// All of a file, as text.
+#[expect(clippy::disallowed_methods, reason = "it is no file of a store")]
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Makes a file shorter, whoever uses it.
+#[expect(clippy::disallowed_methods, reason = "it is what must not happen to a file of a store")]
+pub(crate) fn cut_file(path: &Path, bytes: u64) -> io::Result<()> {
+    File::options().write(true).open(path)?.set_len(bytes)
+}
+
 /// The number at `offset` of a file, little-endian.
 pub(crate) fn read_number(path: &Path, offset: u64) -> io::Result<u64> {
     let mut bytes = [0; 8];
@@ -297,6 +309,37 @@ pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
 pub(crate) fn files(path: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     let entries = fs::read_dir(path)?;
     entries.map(|entry| entry.and_then(|e| Ok((e.path(), e.metadata()?.len())))).collect()
+}
+
+/// Makes a file grow until there is no space left on its file system.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it takes the space of a store, and is none of its files"
+)]
+pub(crate) fn take_space(path: &Path) -> io::Result<()> {
+    let file = File::options().append(true).create(true).open(path)?;
+    // Smaller and smaller pieces, so that nothing is left.
+    for piece in [1 << 20, 64 << 10, 4 << 10, 1] {
+        let bytes = vec![0xf1; piece];
+        loop {
+            match (&file).write(&bytes) {
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::StorageFull => break,
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    // Where space is only reserved at first, the file might still shrink.
+    match file.sync_all() {
+        Err(e) if e.kind() != io::ErrorKind::StorageFull => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// How much can be written to the file system of `path`.
+pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail * stat.f_frsize)
 }
 
 /// Writes `data` at `offset` of `file`, all of it.

@@ -122,7 +122,8 @@ impl Device {
     }
 
     fn write_at(&mut self, offset: u64, mut data: &[u8]) {
-        let (mut page, mut within) = (offset / PAGE as u64, (offset % PAGE as u64) as usize);
+        let mut page = offset / PAGE as u64;
+        let mut within = usize::try_from(offset % PAGE as u64).expect("it is below a page");
         while !data.is_empty() {
             let (now, rest) = data.split_at(data.len().min(PAGE - within));
             let bytes = self.pages.entry(page).or_insert_with(|| Box::new([0; PAGE]));

@@ -15,6 +15,12 @@ const KEYS: usize = 240;
 /// Values that grow begin anew at this length.
 const GROWN_BYTES_MAX: usize = 80;
 
+/// In a life with this bit, every batch also adds some kilobytes that no later one replaces.
+pub(crate) const HEAVY: u64 = 1 << 40;
+
+/// In a life with this bit, every batch also deletes what heavy ones have added.
+pub(crate) const LIGHT: u64 = 1 << 41;
+
 /// All keys of a store, with the number of the batch that set each, and its value.
 pub(crate) type State = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
 
@@ -55,8 +61,18 @@ impl Origin {
                 _ => Change::Grow(key(chosen)),
             });
         }
+        if self.life & HEAVY != 0 {
+            changes.push(Change::Set(ballast(number), bytes(&dice, dice.between(5_000, 40_000))));
+        }
+        if self.life & LIGHT != 0 {
+            changes.push(Change::DeleteRange(ballast(0), ballast(u64::MAX)));
+        }
         changes
     }
+}
+
+fn ballast(number: u64) -> Vec<u8> {
+    format!("{}b{number:020}", char::from(DATA)).into_bytes()
 }
 
 fn key(number: usize) -> Vec<u8> {
@@ -64,17 +80,22 @@ fn key(number: usize) -> Vec<u8> {
 }
 
 fn value(dice: &Dice) -> Vec<u8> {
-    let bytes = match dice.below(20) {
+    let length = match dice.below(20) {
         0..=11 => dice.below(100),
         12..=18 => dice.below(1_500),
         _ => dice.below(12_000),
     };
-    let mut value = Vec::with_capacity(bytes + 8);
-    while value.len() < bytes {
-        value.extend(dice.next().to_le_bytes());
+    bytes(dice, length)
+}
+
+/// Bytes that cannot be compressed.
+fn bytes(dice: &Dice, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend(dice.next().to_le_bytes());
     }
-    value.truncate(bytes);
-    value
+    bytes.truncate(length);
+    bytes
 }
 
 /// A value that has grown by a byte.
@@ -88,14 +109,17 @@ fn grow(current: Option<Current<'_>>) -> Result<Updated, Error> {
     Ok(Updated::Set { value, expires_at: None })
 }
 
-/// Submits the batch to a store.
-pub(crate) fn submit(engine: &Engine, changes: &[Change], durability: Durability) -> CommitFuture {
-    let mutation = |change| match change {
-        &Change::Set(ref key, ref value) => Mutation::Set { key, value, expires_at: None },
+fn mutation(change: &Change) -> Mutation<'_> {
+    match change {
+        Change::Set(key, value) => Mutation::Set { key, value, expires_at: None },
         Change::Delete(key) => Mutation::Delete { key },
         Change::DeleteRange(start, end) => Mutation::DeleteRange { start, end },
         Change::Grow(key) => Mutation::Update { key, update: &grow },
-    };
+    }
+}
+
+/// Submits the batch to a store.
+pub(crate) fn submit(engine: &Engine, changes: &[Change], durability: Durability) -> CommitFuture {
     let mutations: Vec<_> = changes.iter().map(mutation).collect();
     engine.commit_async(Batch { checks: &[], mutations: &mutations }, durability)
 }
@@ -140,5 +164,19 @@ mod tests {
             assert_eq!(state[COUNTER], (number, number.to_be_bytes().to_vec()));
         }
         assert!(state.len() > 50, "{} keys", state.len());
+    }
+
+    #[test]
+    fn what_heavy_batches_add_stays_until_a_light_one() {
+        let mut state = State::new();
+        let lives = [1 | HEAVY, 1 | HEAVY, 1 | HEAVY, 2 | LIGHT];
+        let weights: Vec<usize> = (1..)
+            .zip(lives)
+            .map(|(number, life)| {
+                apply(&mut state, number, Origin { seed: 7, life }.batch(number));
+                state.keys().filter(|key| key[1] == b'b').count()
+            })
+            .collect();
+        assert_eq!(weights, [1, 2, 3, 0]);
     }
 }

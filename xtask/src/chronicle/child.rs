@@ -24,7 +24,7 @@ use super::settings::settings;
 use crate::mounts;
 
 /// So many commits are tried after one has failed.
-const PROBES: u64 = 3;
+const PROBES: usize = 3;
 
 /// The purpose of the dice of what is done when.
 const SCRIPT: u64 = 2 << 60;
@@ -47,6 +47,9 @@ pub(crate) struct Arguments {
     /// Puts into every acknowledgement how many entries this log of a block device has.
     #[arg(long)]
     mark: Option<PathBuf>,
+    /// In the end, cuts the tables of the store while they are mapped, and reads on.
+    #[arg(long)]
+    cut_tables: bool,
 }
 
 /// Why the process ends early.
@@ -107,13 +110,29 @@ impl<'a> Child<'a> {
                 _ => self.burst(buffered_percent)?,
             }
         }
+        if self.arguments.cut_tables {
+            self.cut_tables()?;
+        }
         self.tell_trouble(self.engine.close())?;
         Ok(tell(&Event::Done)?)
     }
 
+    /// What somebody else might do to the files of a store that is open. Reads may fail then, but
+    /// must not give anything else than what was there, and the process must live on.
+    fn cut_tables(&mut self) -> Result<(), End> {
+        self.tell_trouble(self.engine.compact())?;
+        self.compare()?;
+        for (file, bytes) in mounts::files(&self.arguments.directory)? {
+            if file.extension().is_some_and(|extension| extension == "table") {
+                mounts::cut_file(&file, bytes / 3)?;
+            }
+        }
+        self.compare()
+    }
+
     /// A few commits, all under way at once.
     fn burst(&mut self, buffered_percent: usize) -> Result<(), End> {
-        let size = self.dice.between(1, self.dice.pick(&[1, 3, WINDOW as usize]));
+        let size = self.dice.between(1, self.dice.pick(&[1, 3, WINDOW]));
         let mut under_way = Vec::new();
         for number in (self.number + 1..).take(size) {
             let buffered = self.dice.below(100) < buffered_percent;
@@ -167,7 +186,8 @@ impl<'a> Child<'a> {
     /// Nothing more must be acknowledged, and all that was must be readable. Then the store is
     /// opened again.
     fn after_failure(&mut self) -> Result<(), End> {
-        for number in (self.number + 1..).take(PROBES as usize) {
+        for _ in 0..PROBES {
+            let number = self.number + 1;
             let changes = self.origin.batch(number);
             let future = submit(&self.engine, &changes, Durability::Sync);
             self.finish(number, changes, Durability::Sync, future)?;

@@ -19,7 +19,7 @@ use super::batch::{COUNTER, Origin, State, apply};
 use super::event::Event;
 
 /// So many batches a child has under way at most.
-pub(crate) const WINDOW: u64 = 8;
+pub(crate) const WINDOW: usize = 8;
 
 /// What must not be, in words.
 pub(crate) type Violation = String;
@@ -148,7 +148,7 @@ impl Chronicle {
     }
 
     fn check_number(&self, number: u64) -> Result<(), Violation> {
-        let most = self.told + WINDOW;
+        let most = self.told + WINDOW as u64;
         if (self.floor..=most).contains(&number) {
             return Ok(());
         }
@@ -218,7 +218,7 @@ impl Chronicle {
         };
         let items = read_all(&engine)?;
         let number = number_of(&items)?;
-        if number < self.base || number > self.told + WINDOW {
+        if number < self.base || number > self.told + WINDOW as u64 {
             return Err(format!("it is at batch {number}, but the store at {}", self.told));
         }
         let state = self.state_at(number)?;
