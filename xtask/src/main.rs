@@ -24,6 +24,7 @@ mod nightly;
 #[cfg(target_os = "linux")]
 mod powercut;
 mod programme;
+mod recovery;
 mod replay;
 #[allow(dead_code, reason = "its checks come one by one")]
 mod report;
@@ -87,6 +88,11 @@ enum Task {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     StoreChild(chronicle::child::Arguments),
+    /// Recovers long logs, and kills that again and again.
+    RecoveryTime(recovery::Arguments),
+    /// The process that fills and recovers them.
+    #[command(hide = true)]
+    RecoveryChild(recovery::ChildArguments),
     /// Crashes what a real process has done to its files after every step.
     Replay(replay::Arguments),
     /// Runs the crash-safety programme within a few minutes.
@@ -125,6 +131,8 @@ fn main() -> ExitCode {
         Task::Powercut(arguments) => powercut::run(&arguments),
         #[cfg(target_os = "linux")]
         Task::StoreChild(arguments) => chronicle::child::run(&arguments),
+        Task::RecoveryTime(arguments) => recovery::run(&arguments),
+        Task::RecoveryChild(arguments) => recovery::run_child(&arguments),
         Task::Replay(arguments) => replay::run(&arguments),
         Task::Programme(arguments) => programme::gate(&arguments),
         Task::Soak(arguments) => programme::soak(&arguments),

@@ -21,72 +21,82 @@ use icecore::Kv;
 use self::agents::Bank;
 use self::check::{End, Totals};
 use self::history::Record;
+use crate::report::{Budget, Ending};
 
 /// How long.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// For how long the threads work.
-    #[arg(long, default_value_t = 60)]
-    seconds: u64,
-    /// Where the threads begin to choose; a run is not repeatable, though.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    budget: Budget,
 }
+
+/// For how long the threads work, if nothing else is said.
+const WORK: Duration = Duration::from_secs(60);
+
+/// How often it is asked whether the time is over.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What can end a run early.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 /// Says whether everything was consistent.
 pub(crate) fn run(arguments: &Arguments) -> bool {
-    let time = Some(Duration::from_secs(arguments.seconds));
-    let enough = Enough { time, rounds: u64::MAX };
-    match work(arguments.seed, &enough) {
+    let run = arguments.budget.begin();
+    let is_bounded = arguments.budget.is_bounded();
+    let is_over = || run.is_over() || (!is_bounded && run.elapsed() >= WORK);
+    let enough = Enough { is_over: Some(&is_over), rounds: u64::MAX };
+    let (counts, problems) = match work(run.seed(), &enough) {
         Ok((totals, problems)) => {
-            println!("{totals}");
-            problems.iter().for_each(|problem| println!("{problem}"));
-            println!("{} inconsistencies", problems.len());
-            problems.is_empty()
+            (format!("{totals}, {} inconsistencies", problems.len()), problems)
         }
-        Err(failure) => {
-            println!("bank: {failure}");
-            false
-        }
+        Err(failure) => ("it failed".to_owned(), vec![failure.to_string()]),
+    };
+    problems.iter().for_each(|problem| println!("{problem}"));
+    let ending = if problems.is_empty() { Ending::Held } else { Ending::Violated };
+    if let Ending::Violated = ending {
+        println!(
+            "the same dice, though not the same threads: cargo xtask bank --seed {}",
+            run.seed()
+        );
     }
+    run.conclude("B17", "bank", &counts, &ending)
 }
 
 /// When the threads end.
-struct Enough {
-    /// After this time, if one is given.
-    time: Option<Duration>,
+struct Enough<'a> {
+    /// Whether the time is over, if there is one.
+    is_over: Option<&'a dyn Fn() -> bool>,
     /// When each has done so much.
     rounds: u64,
 }
 
 /// Lets the threads work, and checks what they saw.
-fn work(seed: u64, enough: &Enough) -> Result<(Totals, Vec<String>), Failure> {
+fn work(seed: u64, enough: &Enough<'_>) -> Result<(Totals, Vec<String>), Failure> {
     let (records, end) = let_work(seed, enough)?;
     Ok(check::check(&records, &end))
 }
 
 /// Lets the threads work; gives what they saw, and what there is in the end.
-fn let_work(seed: u64, enough: &Enough) -> Result<(Vec<Record>, End), Failure> {
+fn let_work(seed: u64, enough: &Enough<'_>) -> Result<(Vec<Record>, End), Failure> {
     let directory = tempfile::tempdir()?;
     // Small enough for flushes and compactions to go on all the time.
     let kv = Kv::builder(directory.path().join("store")).memtable_bytes(256 << 10).open()?;
     let bank = Bank::found(kv, seed)?;
     let mut records = vec![bank.own()];
-    let stop = AtomicBool::new(false);
+    let (stop, rounds) = (AtomicBool::new(false), enough.rounds);
     let (bank, stop) = (&bank, &stop);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..agents::WORKERS)
-            .map(|number| start(scope, number, move || bank.work(number, enough.rounds, stop)))
+            .map(|number| start(scope, number, move || bank.work(number, rounds, stop)))
             .collect::<Result<_, _>>()?;
         let followers: Vec<_> = (0..agents::FOLLOWERS)
             .map(|number| start(scope, number, move || bank.follow(number)))
             .collect::<Result<_, _>>()?;
-        if let Some(time) = enough.time {
+        if let Some(is_over) = enough.is_over {
             // Nobody ends before that, unless something fails.
-            thread::park_timeout(time);
+            while !is_over() && !workers.iter().any(ScopedJoinHandle::is_finished) {
+                thread::park_timeout(PAUSE);
+            }
             stop.store(true, Ordering::SeqCst);
         }
         let worked = join(workers);
@@ -123,7 +133,7 @@ mod tests {
 
     #[test]
     fn sixteen_threads_see_one_order_of_commits() {
-        let (totals, problems) = work(7, &Enough { time: None, rounds: 150 }).unwrap();
+        let (totals, problems) = work(7, &Enough { is_over: None, rounds: 150 }).unwrap();
         println!("{totals}");
         assert_eq!(problems, [""; 0]);
         assert!(totals.commits > 500 && totals.reads > 1_000, "{totals}");
@@ -132,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_noticed() {
-        let (records, end) = let_work(8, &Enough { time: None, rounds: 40 }).unwrap();
+        let (records, end) = let_work(8, &Enough { is_over: None, rounds: 40 }).unwrap();
         let problems = |tamper: &dyn Fn(&mut Record)| {
             let mut records = records.clone();
             records.iter_mut().for_each(tamper);

@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
 const THREADS: usize = 2;
 
 /// How many crashes there are after each note of a recording.
-const CRASHES: u64 = 4;
+const CRASHES: u64 = 3;
 
 /// What was done so far.
 #[derive(Debug, Default)]
