@@ -140,6 +140,9 @@ fn failing_script(script: &Script, trouble: Trouble, fate: Fate) -> Result<Total
     world.trouble = Some(trouble);
     world.arm(trouble);
     world.run_until_stop(&script.ops)?;
+    if world.given_up {
+        return Ok(world.totals);
+    }
     world.calm();
     world.perform(&crate::history::Op::CheckSnapshots { keep: 0 })?;
     world.armed = Some(Revival::plain(fate));
@@ -159,7 +162,10 @@ fn failing_opening(stopped: &World, trouble: Trouble) -> Result<Totals, Violatio
     if opened.is_ok() {
         world.disk.disarm();
     }
-    let engine = world.admit(opened)?.ok_or_else(|| Violation::new("the machine stopped"))?;
+    let Some(engine) = world.admit(opened)? else {
+        ensure(world.given_up, || "the machine stopped".to_owned())?;
+        return Ok(world.totals);
+    };
     world.totals.recoveries += 1;
     world.audit(engine)?;
     world.opening_fails = false;

@@ -37,11 +37,13 @@ pub enum DiskBug {
     CurrentInPlace,
     /// Tables are not synced before the directory and the manifest are, but at the next removal.
     TableSyncLate,
+    /// A lock that somebody has is given all the same (RocksDB #1780, LevelDB #126).
+    LockGranted,
 }
 
 impl DiskBug {
     /// All of them.
-    pub const ALL: [DiskBug; 10] = [
+    pub const ALL: [DiskBug; 11] = [
         DiskBug::NoDirectorySync,
         DiskBug::NoTableSync,
         DiskBug::NoManifestSync,
@@ -52,6 +54,7 @@ impl DiskBug {
         DiskBug::FailedWriteIgnored,
         DiskBug::CurrentInPlace,
         DiskBug::TableSyncLate,
+        DiskBug::LockGranted,
     ];
 }
 
@@ -99,9 +102,18 @@ impl MutantDisk {
     }
 }
 
+/// What whoever is not the owner gets.
+#[derive(Debug)]
+struct NoLock;
+
+impl LockGuard for NoLock {}
+
 impl Disk for MutantDisk {
     fn lock(&self, mode: LockMode) -> Result<Box<dyn LockGuard>, LockError> {
-        self.inner.lock(mode)
+        match self.inner.lock(mode) {
+            Err(LockError::Held { .. }) if self.bug == DiskBug::LockGranted => Ok(Box::new(NoLock)),
+            answer => answer,
+        }
     }
 
     fn list(&self) -> io::Result<Vec<Listed>> {

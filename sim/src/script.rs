@@ -136,8 +136,9 @@ fn many(n: usize, op: impl Fn(usize) -> Op) -> Vec<Op> {
     (0..n).map(op).collect()
 }
 
+/// What a value is filled with: never zeros, which look like nothing at all.
 fn filled(n: usize) -> u8 {
-    u8::try_from(n % 251).expect("it is below 251")
+    u8::try_from(n % 250 + 1).expect("it is at most 250")
 }
 
 fn script(name: &'static str, options: Options, prelude: Vec<Op>, ops: Vec<Op>) -> Script {

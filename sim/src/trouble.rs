@@ -31,17 +31,20 @@ const fn for_ever(name: &'static str, failure: Failure) -> TroubleKind {
 
 /// The kinds of trouble that each call of each script meets. A sync that fails with an I/O error
 /// drops some of what it was to make durable: rule E3.
-pub const TROUBLES: [TroubleKind; 10] = [
+/// One that tells only other handles of it (rule E6) breaks the word of the disk.
+pub const TROUBLES: [TroubleKind; 12] = [
     once("io", Failure::Io),
     once("no-space", Failure::NoSpace),
     once("quota", Failure::Quota),
     once("short", Failure::Short),
     once("interrupted", Failure::Interrupted),
     TroubleKind { reverts: true, ..once("reverting", Failure::Io) },
+    once("stray", Failure::Stray),
     for_ever("io-for-ever", Failure::Io),
     for_ever("no-space-for-ever", Failure::NoSpace),
     for_ever("quota-for-ever", Failure::Quota),
     TroubleKind { reverts: true, ..for_ever("reverting-for-ever", Failure::Io) },
+    for_ever("stray-for-ever", Failure::Stray),
 ];
 
 impl fmt::Display for TroubleKind {

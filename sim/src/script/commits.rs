@@ -131,6 +131,18 @@ pub(super) fn scripts() -> Vec<Script> {
             ops.extend(many(6, |n| sync(vec![put(n, filled(n), 900)])));
             ops
         }),
+        // As many as there are stamps below the ceiling that the first segment set.
+        script(
+            "more commits than a segment has stamps",
+            short_segments(0),
+            many(104, |n| sync(vec![put(n % 20, filled(n), 10)])),
+            vec![
+                buffered(vec![put(1, 1, 10)]),
+                buffered(vec![put(2, 2, 10)]),
+                Op::Get(key(2)),
+                buffered(vec![put(1, 3, 10)]),
+            ],
+        ),
         script("versionstamped keys", quiet(), vec![], many(4, |n| sync(vec![stamped(filled(n))]))),
         script(
             "commits that share a write",

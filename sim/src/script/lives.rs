@@ -86,6 +86,18 @@ pub(super) fn scripts() -> Vec<Script> {
             ],
         ),
         script(
+            "somebody else wants the store",
+            quiet(),
+            some.clone(),
+            vec![
+                Op::Rival { anew: false },
+                sync(vec![put(3, 3, 30)]),
+                Op::Rival { anew: true },
+                sync(vec![put(4, 4, 30)]),
+                reopen(true, None),
+            ],
+        ),
+        script(
             "many memtables are recovered",
             Options { memtable_bytes: 1 << 10, ..quiet() },
             with(

@@ -3,6 +3,7 @@
 use icecore_disk::sim::Rules;
 use icecore_sim::exhaust::{Chain, Effort, Exam, every_crash};
 use icecore_sim::failures::Victim;
+use icecore_sim::rot::every_rot;
 use icecore_sim::script::{Script, all};
 use icecore_sim::trouble::TROUBLES;
 use icecore_sim::{Totals, World};
@@ -71,6 +72,14 @@ fn every_call_of_a_compaction_and_of_a_creation_may_fail() {
     for kind in TROUBLES {
         holds(Victim::Script(&script("compaction")).fail_each(kind));
         holds(Victim::Creation.fail_each(kind));
+    }
+}
+
+#[test]
+fn what_a_script_leaves_behind_may_be_damaged_in_every_way() {
+    for name in ["commits one by one", "recycled segments", "deleted ranges"] {
+        let totals = every_rot(&script(name)).unwrap_or_else(|violation| panic!("{violation}"));
+        assert!(totals.harms > 500 && totals.refused_openings > 100, "{name}: {totals}");
     }
 }
 
