@@ -58,6 +58,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Once in so many kills the parent opens the store itself.
 const AUDIT_ONE_IN: u64 = 24;
 
+/// With so many kills, every failpoint was struck, or it is none.
+const KILLS_FOR_ALL: u64 = 1_000;
+
 /// When a child is killed.
 enum Moment<'a> {
     /// So long after its start.
@@ -118,19 +121,26 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
         lanes.into_iter().map(|lane| lane.join().expect("a lane does not panic")).collect()
     });
     let sum = |of: fn(&Lane) -> u64| grouped(lanes.iter().map(of).sum());
-    let struck = shared.struck.lock().expect("nobody panics with it").len();
+    let kills = shared.kills.load(Ordering::SeqCst);
+    let struck = shared.struck.into_inner().expect("nobody panics with it");
+    let missing: Vec<_> = FAILPOINTS.iter().filter(|point| !struck.contains(*point)).collect();
+    let is_blind = kills >= KILLS_FOR_ALL && !missing.is_empty();
+    if is_blind {
+        println!("no child came to {missing:?}");
+    }
     let counts = format!(
-        "{} kills, {} in opening, {struck} of {} failpoints struck, {} acknowledged commits \
+        "{} kills, {} in opening, {} of {} failpoints struck, {} acknowledged commits \
          verified, {} copies, {} audits, {} violations",
-        grouped(shared.kills.load(Ordering::SeqCst)),
+        grouped(kills),
         sum(|lane| lane.kills_in_opening),
+        struck.len(),
         FAILPOINTS.len(),
         sum(|lane| lane.judge.verified),
         sum(|lane| lane.judge.copies),
         sum(|lane| lane.audits),
         sum(|lane| lane.judge.problems.len() as u64),
     );
-    let held = !shared.violated.load(Ordering::SeqCst);
+    let held = !is_blind && !shared.violated.load(Ordering::SeqCst);
     let ending = if held { Ending::Held } else { Ending::Violated };
     run.conclude("B8", "kill9", &counts, &ending)
 }

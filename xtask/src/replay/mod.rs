@@ -46,7 +46,10 @@ pub(crate) struct Arguments {
 /// Threads that crash and open.
 const THREADS: usize = 2;
 
-/// How many crashes there are after each note of a recording.
+/// About so many states come from one recording, wherever in it.
+const STATES_PER_RECORDING: u64 = 1_500;
+
+/// How many crashes there are after one note.
 const CRASHES: u64 = 3;
 
 /// What was done so far.
@@ -147,16 +150,12 @@ fn crash_share(
     for (at, note) in notes.iter().enumerate() {
         machine.follow(note)?;
         expected.follow(note)?;
-        let wanted = match arguments.at {
-            Some(only) => at == only && share == 0,
-            None => at % THREADS == share,
-        };
-        if !wanted {
+        if at % THREADS != share || !is_wanted(notes, seed, at, arguments) {
             continue;
         }
         for n in 0..CRASHES {
             let done = tally.states.load(Ordering::SeqCst) >= arguments.states;
-            if (done && arguments.at.is_none()) || run.is_over() || tally.is_violated() {
+            if (done && arguments.recording.is_none()) || run.is_over() || tally.is_violated() {
                 return Ok(());
             }
             let dice = SeededRandom::new(seed ^ (at as u64) << 20 ^ n << 60);
@@ -182,6 +181,19 @@ fn crash_share(
         }
     }
     Ok(())
+}
+
+/// Whether there are crashes after this note: in a recording that is looked at again, after every
+/// one, or after the one that was asked for.
+fn is_wanted(notes: &[Note], seed: u64, at: usize, arguments: &Arguments) -> bool {
+    match (arguments.at, &arguments.recording) {
+        (Some(only), _) => at == only,
+        (None, Some(_)) => true,
+        (None, None) => {
+            let dice = SeededRandom::new(!seed ^ (at as u64) << 20);
+            dice.below(notes.len() as u64) < STATES_PER_RECORDING / CRASHES
+        }
+    }
 }
 
 fn draw_fate(dice: &SeededRandom, pending: usize) -> Fate {
