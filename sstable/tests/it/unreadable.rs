@@ -28,9 +28,9 @@ fn table_on(disk: &dyn Disk) -> TableSummary {
     write(disk, 1, &options, &model, &[]).unwrap()
 }
 
-/// The whole file, and its restoration.
-fn content(disk: &dyn Disk) -> Vec<u8> {
-    let file = disk.open(Name::Table(1), OpenMode::Read).unwrap();
+/// The whole file of a table.
+fn content(disk: &dyn Disk, number: u64) -> Vec<u8> {
+    let file = disk.open(Name::Table(number), OpenMode::Read).unwrap();
     let mut content = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
     assert_eq!(file.read_full_at(0, &mut content).unwrap(), content.len());
     content
@@ -46,7 +46,7 @@ fn a_cut_table_gives_right_values_or_errors_of_the_disk_in_every_mode() {
         let directory = tempfile::tempdir().unwrap();
         let disk = RealDisk::open(directory.path()).unwrap();
         let summary = table_on(&disk);
-        let all = content(&disk);
+        let all = content(&disk, 1);
         for left in (0..all.len()).step_by(STEP) {
             let table = open(&disk, &summary, mode).unwrap();
             table.verify().unwrap();
@@ -85,41 +85,41 @@ fn a_cut_table_gives_right_values_or_errors_of_the_disk_in_every_mode() {
     }
 }
 
-/// A block that was verified, then lost, and stands behind a cursor: nothing tells of it but the
-/// question afterwards.
+/// A page in the middle of a block is lost while a cursor stands in the block; what is left of the
+/// last entry's key then looks smaller than it is, and the block as if it did not hold the key.
 #[test]
 fn a_cursor_in_a_block_that_was_lost_does_not_pass_over_its_entries() {
     let directory = tempfile::tempdir().unwrap();
     let disk = RealDisk::open(directory.path()).unwrap();
-    let summary = table_on(&disk);
-    let all = content(&disk);
-    for stand in (0..COUNT).step_by(3) {
+    let keys = [b'a', b'b', b'c'].map(|letter| vec![letter; 100]);
+    let mut errors = 0;
+    for (number, first_bytes) in (1..).zip((STEP - 210..STEP).step_by(10)) {
+        let put = |bytes| [(Versionstamp::new(7), Some((vec![1; bytes], None)))].into();
+        let bytes = [first_bytes, STEP + 4000, 2 * STEP];
+        let model: Model = keys.iter().cloned().zip(bytes.map(put)).collect();
+        // The first two share a block; the key of the second lies about the border of a page.
+        let options = TableOptions { block_bytes: 3 * STEP, ..TableOptions::default() };
+        let summary = write(&disk, number, &options, &model, &[]).unwrap();
+        let all = content(&disk, number);
         let table = open(&disk, &summary, ReadMode::Mmap).unwrap();
         table.verify().unwrap();
         let mut cursors: Vec<_> = (0..2).map(|_| table.cursor(Versionstamp::MAX)).collect();
-        for cursor in &mut cursors {
-            cursor.seek(&key(stand)).unwrap();
-        }
-        let file = disk.open(Name::Table(1), OpenMode::ReadWrite).unwrap();
-        // Only the page where the entry lies is found to be lost; then the file is whole again.
-        let place = cursors[0].entry().unwrap();
-        let Change::Put { value: bytes, .. } = place.change else { panic!("it was put") };
-        let marker = bytes.to_vec();
-        let at = all.windows(marker.len()).position(|w| w == marker).unwrap();
-        file.set_len((at / STEP * STEP) as u64).unwrap();
-        std::hint::black_box(bytes[0]);
-        assert!(cursors[0].check().is_err());
+        cursors[0].seek(&keys[0]).unwrap();
+        cursors[1].seek(&keys[1]).unwrap();
+        let file = disk.open(Name::Table(number), OpenMode::ReadWrite).unwrap();
+        file.set_len(STEP as u64).unwrap();
+        let Change::Put { value, .. } = cursors[1].entry().unwrap().change else { panic!() };
+        std::hint::black_box(value[100]);
+        assert!(cursors[1].check().is_err());
+        // Everything else is there again.
         file.write_all_at(0, &all).unwrap();
-        for target in stand.saturating_sub(20)..(stand + 20).min(COUNT) {
-            let cursor = &mut table.cursor(Versionstamp::MAX);
-            if cursor.seek(&key(target)).is_ok() {
-                assert_eq!(cursor.entry().map(|e| e.key), Some(&key(target)[..]));
+        match cursors[0].seek(&keys[1]) {
+            Ok(()) => assert_eq!(cursors[0].entry().map(|e| e.key), Some(&keys[1][..])),
+            Err(e) => {
+                assert!(is_io(&e), "{e}");
+                errors += 1;
             }
         }
-        let again = &mut cursors[1];
-        if again.seek(&key((stand + 1).min(COUNT - 1))).is_ok() {
-            let expected = key((stand + 1).min(COUNT - 1));
-            assert_eq!(again.entry().map(|e| e.key), Some(&expected[..]));
-        }
     }
+    assert!(errors > 0);
 }
