@@ -137,8 +137,9 @@ impl Log {
         if let Some(mut spare) = spares.take(disk, current)? {
             drop(spares);
             let missing = u64::from(bytes.saturating_sub(spare.bytes));
-            // A spare that is large enough has its space already, also when the disk is full.
-            let admitted = if missing > 0 { self.admit(spare.number, missing) } else { Ok(()) };
+            // Asked also for a spare that is large enough: what is written into it will need the
+            // space of a table.
+            let admitted = self.admit(spare.number, missing);
             let grown = admitted.and_then(|()| spare.grow(bytes));
             return match grown {
                 Ok(()) => Ok(spare),

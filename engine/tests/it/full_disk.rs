@@ -121,6 +121,24 @@ fn a_full_store_makes_room_for_itself_once_a_little_is_found_for_the_deletion() 
 }
 
 #[test]
+fn commits_leave_the_reserve_free_also_when_the_log_reuses_its_segments() {
+    let machine = Machine::new(1);
+    let (space, reserve) = (1_000 << 10, 256 << 10);
+    let engine = machine.open(Options { reserve_bytes: reserve, ..options() });
+    machine.disk.set_space(Some(space));
+    let refused = (0..10_000).find(|i| {
+        let committed = try_set(&engine, &format!("{i:05}"), &[7; 400]);
+        // Every flush gives segments back, which the log takes again without growing.
+        engine.flush().unwrap();
+        committed.is_err()
+    });
+    assert!(refused.is_some_and(|commits| commits > 500), "{refused:?}");
+    let free = space - machine.disk.used_bytes();
+    // What the last segment holds may have become tables since it was begun.
+    assert!(free > reserve - (48 << 10), "{free}");
+}
+
+#[test]
 fn threads_wait_out_a_full_disk() {
     let machine = Machine::new(1);
     let engine = machine.open(Options { workers: Workers::Threads, ..options() });
