@@ -136,9 +136,7 @@ impl Core {
         }
         let condemned: Vec<Name> = {
             let mut state = self.state.lock();
-            let unread = |handle: &mut Arc<_>| {
-                Arc::strong_count(handle) == 1 || planted(Planted::ReadersIgnored)
-            };
+            let unread = |handle: &mut Arc<_>| Arc::strong_count(handle) == 1;
             let unread: Vec<_> = state.obsolete.extract_if(.., unread).collect();
             let names = unread.iter().map(|handle| Name::Table(handle.summary().number));
             let mut condemned = std::mem::take(&mut state.garbage);

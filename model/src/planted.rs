@@ -45,8 +45,6 @@ bugs! {
     /// The name of a new segment is not made durable before commits in it are acknowledged (LevelDB
     /// #189).
     SegmentNamesUnsynced,
-    /// A recycled segment is used before its new name is durable (Pebble #580).
-    SpareNamesUnsynced,
     /// Frames do not say what was durable when they were written: a flipped bit is taken for a torn
     /// tail, and acknowledged commits behind it are dropped (Pebble #453, doltlite #1341).
     DurableUnnoted,
@@ -87,8 +85,6 @@ bugs! {
     AbandonedInDoubt,
     /// Versions that only a snapshot still reads are dropped.
     SnapshotsIgnored,
-    /// Table files go while readers have them (SlateDB #604).
-    ReadersIgnored,
     /// Range tombstones are dropped although something lies below them.
     RangeTombstoneDroppedEarly,
     /// Tombstones are dropped although something lies below them.

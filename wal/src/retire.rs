@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 
 use icecore_disk::Disk;
-use icecore_model::{Planted, Versionstamp, planted};
+use icecore_model::Versionstamp;
 use icecore_sync::MutexGuard;
 
 use crate::Error;
@@ -139,8 +139,7 @@ impl Log {
             }
         }
         let name = segment::name(segments[0]);
-        let synced = if planted(Planted::SpareNamesUnsynced) { Ok(()) } else { disk.sync_dir() };
-        synced.map_err(|e| Error::io(name, "sync the directory of", e))?;
+        disk.sync_dir().map_err(|e| Error::io(name, "sync the directory of", e))?;
         self.lock_spares().ready.extend(recycled);
         Ok(())
     }
