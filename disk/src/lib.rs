@@ -19,8 +19,8 @@ pub mod fault;
 pub mod memory;
 pub mod name;
 pub mod random;
-pub mod record;
 pub mod real;
+pub mod record;
 pub mod region;
 pub mod sim;
 

@@ -3,6 +3,10 @@
 //! Each seed leaves some kinds of operations out and favours others, so that rare mixtures are
 //! met, too ("Swarm testing", Groce et al., 2012).
 
+mod steady;
+
+pub use steady::steady;
+
 use icecore_disk::sim::{Chance, Failure, OpKind, Rules};
 use icecore_engine::worker::STEP_KINDS;
 use icecore_engine::{

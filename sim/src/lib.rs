@@ -19,6 +19,7 @@
 //! - [`search`]: one seed after the other; [`minimise`]: what of a failing history is needed.
 //! - [`exhaust`]: crashes at every point; `blow`: what a machine suffers then. [`failures`]:
 //!   failing calls at every point; [`trouble`]: how a call fails. [`rot`]: damage at rest after scripts.
+//! - [`metamorphic`]: the same history under many settings.
 //! - [`mutant_disk`]: bugs on purpose, together with those of [`icecore_model::planted`](mod@icecore_model::planted).
 //!
 //! # Which function holds which invariant
@@ -67,6 +68,7 @@ mod follow;
 pub mod generate;
 mod harm;
 pub mod history;
+pub mod metamorphic;
 pub mod minimise;
 pub mod model;
 pub mod mutant_disk;

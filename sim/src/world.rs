@@ -202,6 +202,12 @@ impl World {
         self.lines.as_deref().unwrap_or_default()
     }
 
+    /// The keys and values that the store must hold now, in the order of the keys.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        let state = self.model.state(u64::MAX, self.life.now.max(self.wall_ms()));
+        state.into_iter().map(|(key, (_, value))| (key, value.bytes))
+    }
+
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
             lines.push(line());

@@ -15,6 +15,7 @@ mod eio;
 mod enospc;
 mod golden;
 mod kill9;
+mod metamorphic;
 mod miri;
 mod model;
 #[cfg(target_os = "linux")]
@@ -70,6 +71,8 @@ enum Task {
     Asan(sanitizers::Arguments),
     /// Runs the tests with threads under ThreadSanitizer.
     Tsan(sanitizers::Arguments),
+    /// Runs long histories on stores of many settings, which must not differ.
+    Metamorphic(metamorphic::Arguments),
     /// Writes a million keys through thousands of flushes, and compares them with a model.
     Model(model::Arguments),
     /// Looks at the store after every write to its block device.
@@ -120,6 +123,7 @@ fn main() -> ExitCode {
         Task::Miri(arguments) => miri::run(&arguments),
         Task::Asan(arguments) => sanitizers::address(&arguments),
         Task::Tsan(arguments) => sanitizers::thread(&arguments),
+        Task::Metamorphic(arguments) => metamorphic::run(&arguments),
         Task::Model(arguments) => model::run(&arguments),
         #[cfg(target_os = "linux")]
         Task::Blocklog(arguments) => blocklog::run(&arguments),

@@ -119,7 +119,11 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, name: Name) -> io::Result<()> {
-        self.whole(OpKind::Remove, Some(name), |world| world.remove(self.directory, name))
+        let removed = self.whole(OpKind::Remove, Some(name), |w| w.remove(self.directory, name));
+        if removed.is_err() {
+            self.world().note_failed_removal(self.directory, name);
+        }
+        removed
     }
 
     fn sync_dir(&self) -> io::Result<()> {

@@ -207,6 +207,7 @@ impl SimDisk {
         world.arsenal.clear();
         world.read_only = false;
         world.failed_syncs.clear();
+        world.given_up.clear();
         Arc::new(SimDisk {
             shared: Arc::clone(&self.shared),
             life: world.life,
@@ -326,13 +327,13 @@ impl SimDisk {
 
     /// The files here whose sync or durable write has failed after the first so many. A file of the
     /// log counts once writes were submitted to it under its name: before that, nothing depends
-    /// on it.
+    /// on it. Nor does anything depend on a file that was to be removed and would not go.
     pub fn unsynced_files(&self, after: usize) -> Vec<Name> {
         let world = self.world();
         let failed = world.failed_syncs.get(after..).unwrap_or_default();
         let counts = |name: Name, id: &world::InodeId| {
             let in_use = !matches!(name, Name::Wal(_)) || world.inodes[id].last_write.is_some();
-            failed.contains(id) && in_use
+            failed.contains(id) && in_use && !world.given_up.contains(id)
         };
         let here = world.directories[self.directory].names.iter();
         here.filter(|(name, id)| counts(**name, id)).map(|(name, _)| *name).collect()

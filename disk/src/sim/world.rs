@@ -68,6 +68,8 @@ pub(super) struct World {
     pub(super) betrayals: u64,
     /// The files of which a sync or durable write has failed in this life, and said so.
     pub(super) failed_syncs: Vec<InodeId>,
+    /// The files that were to be removed in this life and would not go.
+    pub(super) given_up: Vec<InodeId>,
     pub(super) trace: Trace,
 }
 
@@ -106,6 +108,7 @@ impl World {
             read_only: false,
             betrayals: 0,
             failed_syncs: Vec::new(),
+            given_up: Vec::new(),
             trace,
         }
     }
@@ -182,6 +185,11 @@ impl World {
         if result.is_err() {
             self.failed_syncs.push(id);
         }
+    }
+
+    /// Remembers that a file was to be removed and is still there.
+    pub(super) fn note_failed_removal(&mut self, directory: usize, name: Name) {
+        self.given_up.extend(self.find(directory, name).ok());
     }
 
     /// One of `failures`, as often as `chance` says.
