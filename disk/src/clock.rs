@@ -63,7 +63,7 @@ impl ManualClock {
         self.monotonic_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
-    /// Sets the wall clock, which may go back.
+    /// Sets the wall clock, which may go back, by years if need be. The monotonic one stands still.
     pub fn set_wall_ms(&self, wall_ms: u64) {
         self.wall_ms.store(wall_ms, Ordering::SeqCst);
     }
@@ -76,5 +76,24 @@ impl Clock for ManualClock {
 
     fn monotonic(&self) -> Duration {
         Duration::from_millis(self.monotonic_ms.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t1_the_wall_clock_freezes_repeats_and_jumps_and_the_monotonic_one_never_goes_back() {
+        const TEN_YEARS_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
+        let clock = ManualClock::at(TEN_YEARS_MS);
+        let reading = || (clock.wall_ms(), clock.monotonic());
+        assert_eq!(reading(), reading());
+        clock.advance_ms(5);
+        assert_eq!(reading(), (TEN_YEARS_MS + 5, Duration::from_millis(5)));
+        for wall_ms in [2 * TEN_YEARS_MS, TEN_YEARS_MS, 0, TEN_YEARS_MS] {
+            clock.set_wall_ms(wall_ms);
+            assert_eq!(reading(), (wall_ms, Duration::from_millis(5)));
+        }
     }
 }

@@ -184,8 +184,8 @@ fn rot(dice: &Dice, name: Name, len: usize) -> Harm {
         0 => Damage::ZeroSector,
         1 => Damage::RandomSector,
         2 => Damage::BadSector,
-        3 => Damage::FlipBits(1 + dice.below(64) as u32),
-        _ => Damage::FlipBit(dice.below(8) as u32),
+        3 => Damage::FlipBits(dice.pick(&[1, 2, 3, 8, 64])),
+        _ => Damage::FlipBit(dice.pick(&[0, 1, 2, 3, 4, 5, 6, 7])),
     };
     Harm::Rotten(name, dice.below(len) as u64, damage)
 }

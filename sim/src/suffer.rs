@@ -26,6 +26,9 @@ use crate::world::World;
 /// How many moments of rest are remembered.
 const OLDER_MAX: usize = 3;
 
+/// A key, and the stamp and value that it was found to have.
+type Point = (Vec<u8>, Option<(u64, Value)>);
+
 /// What could be read of a damaged store.
 struct Seen {
     /// In key order, up to an error if there was one.
@@ -35,7 +38,7 @@ struct Seen {
     backwards: State,
     backwards_ended: bool,
     /// Point reads that were answered.
-    points: Vec<(Vec<u8>, Option<(u64, Value)>)>,
+    points: Vec<Point>,
     /// Some read failed.
     failed: bool,
 }

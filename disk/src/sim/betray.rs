@@ -135,6 +135,10 @@ impl World {
         };
         let count = self.inodes[&target].len.div_ceil(SECTOR as u64).max(1);
         let mut n = self.dice.below(count);
+        // The same place of another file is what a checksum over the place alone does not tell.
+        if target != id && self.dice.coin() {
+            n = (start / SECTOR as u64).min(count - 1);
+        }
         if target == id && n == start / SECTOR as u64 {
             n = (n + 1) % count;
         }

@@ -38,6 +38,9 @@ fn histories_meet_everything_that_the_search_is_for() {
     assert!(totals.merges > 100 && totals.moves > 50 && totals.sweeps > 20, "{totals}");
     assert!(totals.copies > 20 && totals.snapshots > 50 && totals.inventories > 50, "{totals}");
     assert!(totals.refused > 50 && totals.failed_checks > 100, "{totals}");
+    assert!(totals.second_recoveries > 20 && totals.rivals > 20 && totals.resumed > 5, "{totals}");
+    assert!(totals.given_up > 2 && totals.harms > 40 && totals.harmless > 10, "{totals}");
+    assert!(totals.refused_openings > 20 && totals.found_by_check > 3, "{totals}");
 }
 
 #[test]
