@@ -182,18 +182,23 @@ fn read_with(
         }
         Err(error) => return Err(Error::Io { file, operation: "open", source: error }),
     };
+    let length = handle.len().map_err(|e| Error::Io { file, operation: "measure", source: e })?;
+    // A segment's places have 32 bits: what lies above belongs to none.
+    let mut length = usize::try_from(length.min(u64::from(u32::MAX))).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
     loop {
         let done = bytes.len();
-        // A segment's places have 32 bits: what lies above belongs to none.
-        if done > u32::MAX as usize {
-            return Ok(bytes);
-        }
-        bytes.resize(done + CHUNK_BYTES, 0);
+        let asked = CHUNK_BYTES.min(length - done);
+        bytes.resize(done + asked, 0);
         let read = read_chunk(&*handle, done as u64, &mut bytes[done..]);
         let read = read.map_err(|e| Error::Io { file, operation: "read", source: e })?;
         bytes.truncate(done + read);
-        if read < CHUNK_BYTES {
+        if done == 0 {
+            // What lies behind the segment is not read, nor anything behind what is no header.
+            let told = Header::decode(&bytes).map_or(0, |header| header.segment_bytes as usize);
+            length = length.min(told.max(read));
+        }
+        if read < asked || bytes.len() >= length {
             return Ok(bytes);
         }
     }

@@ -11,6 +11,7 @@ mod damage;
 mod expiry;
 mod full_disk;
 mod gate;
+mod hostile;
 mod io_errors;
 mod memory;
 mod million;
