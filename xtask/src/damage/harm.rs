@@ -6,6 +6,7 @@ use std::str::FromStr;
 use icecore_disk::Name;
 use icecore_disk::random::SeededRandom;
 
+use super::forge::forge;
 use super::layout::Layout;
 use crate::golden::folder::archive::Files;
 
@@ -27,6 +28,8 @@ pub(super) enum Kind {
     Misplaced,
     /// A sector of a file of another store in the place of this one.
     Strange,
+    /// The disk does not give the sector.
+    Unreadable,
     /// The file is not there.
     Missing,
     /// The file goes on with zeros.
@@ -41,13 +44,22 @@ pub(super) enum Kind {
     Older,
     /// A file of another store in its place.
     Foreign,
+    /// A lie under a checksum that agrees; see [`super::forge`].
+    Forged,
     /// The bit of this number in the file flips; the number is told as that of the sector.
     ThisBit,
 }
 
 /// The kinds that concern one sector.
-pub(super) const OF_SECTORS: [Kind; 6] =
-    [Kind::Zeros, Kind::Noise, Kind::Bit, Kind::Cut, Kind::Misplaced, Kind::Strange];
+pub(super) const OF_SECTORS: [Kind; 7] = [
+    Kind::Zeros,
+    Kind::Noise,
+    Kind::Bit,
+    Kind::Cut,
+    Kind::Misplaced,
+    Kind::Strange,
+    Kind::Unreadable,
+];
 
 /// The kinds that concern a file as a whole.
 pub(super) const OF_FILES: [Kind; 7] = [
@@ -71,7 +83,7 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Kind, String> {
-        let mut all = OF_SECTORS.into_iter().chain(OF_FILES).chain([Kind::ThisBit]);
+        let mut all = OF_SECTORS.into_iter().chain(OF_FILES).chain([Kind::Forged, Kind::ThisBit]);
         all.find(|kind| kind.to_string() == text).ok_or_else(|| format!("{text:?} is no kind"))
     }
 }
@@ -111,6 +123,10 @@ impl Harm {
                     *byte ^= 1 << (self.sector % 8);
                 }
                 whole(flipped)
+            }
+            Kind::Forged => {
+                let forged = forge(self.file, bytes, layout.frames(self.file), &dice);
+                forged.map(whole).unwrap_or_default()
             }
             Kind::LongerByZeros => filler(true),
             Kind::LongerByNoise => filler(false),
@@ -166,6 +182,8 @@ impl Harm {
             }
         };
         match self.kind {
+            // What stands there now is of no account.
+            Kind::Unreadable => out[start..end].iter_mut().for_each(|byte| *byte = !*byte),
             Kind::Zeros => out[first..last].fill(0),
             Kind::Noise => out[first..last].fill_with(|| dice.next().to_le_bytes()[0]),
             Kind::Bit => out[start + below(dice, end - start)] ^= 1 << below(dice, 8),

@@ -1,7 +1,7 @@
 //! Damages golden stores at rest, and holds that nothing wrong is ever read.
 //!
-//! Every store × every file × every sector × six damages, and every file × seven damages to the
-//! whole of it; then the same again with other dice. [`harm`] does them, [`layout`] says which bytes
+//! Every store × every file × every sector × seven damages, and every file × eight damages to the
+//! whole of it; then the same again with other dice. [`harm`] and [`forge`] do them, [`layout`] says which bytes
 //! live and what must be found, [`exam`] opens the store and asks it everything, [`subject`] joins
 //! them, [`tally`] counts.
 //!
@@ -9,6 +9,7 @@
 //! allocation from a length that nobody checked ends it, and `--trace` then shows the case.
 
 mod exam;
+mod forge;
 mod harm;
 mod layout;
 mod subject;
@@ -52,14 +53,14 @@ pub(crate) struct Arguments {
     /// Only this store.
     #[arg(long)]
     golden: Option<String>,
-    /// Only this file of it, with the three that follow.
-    #[arg(long, requires = "golden")]
+    /// Only this file of it: one damage, which the three that follow describe.
+    #[arg(long, requires_all = ["golden", "kind"])]
     file: Option<String>,
     /// The sector, or the bit.
     #[arg(long, default_value_t = 0)]
     sector: usize,
-    /// The kind of damage.
-    #[arg(long, requires = "file")]
+    /// Only this kind of damage.
+    #[arg(long)]
     kind: Option<Kind>,
     /// What the dice begin with.
     #[arg(long, default_value_t = 0)]
@@ -98,9 +99,13 @@ fn examine(arguments: &Arguments, run: &Run) -> Result<(String, Ending), String>
             let subject = subjects.iter().position(chosen).ok_or("there is no such store")?;
             vec![Case { subject, file, sector: arguments.sector, kind }]
         }
-        _ => cases(&subjects, chosen, arguments.every_bit),
+        (_, kind) => {
+            let mut cases = cases(&subjects, chosen, arguments.every_bit);
+            cases.retain(|case| kind.is_none_or(|kind| case.kind == kind));
+            cases
+        }
     };
-    let replay = arguments.kind.map(|_| arguments.variant);
+    let replay = arguments.file.as_ref().map(|_| arguments.variant);
     let once = replay.is_some() || arguments.every_bit;
     let total = if once { cases.len() as u64 } else { arguments.opens };
     let ward =
@@ -109,11 +114,13 @@ fn examine(arguments: &Arguments, run: &Run) -> Result<(String, Ending), String>
     print!("{tally}");
     let (found, live) = tally.detected();
     let counts = format!(
-        "{} damages to {} stores, {} of {} to provable bytes found, {} opened for writing, {} salvaged",
+        "{} damages to {} stores, {} of {} to provable bytes found, {} forged, {} opened for \
+         writing, {} salvaged",
         grouped(tally.opens()),
         subjects.len(),
         grouped(found),
         grouped(live),
+        grouped(tally.forged),
         grouped(tally.written),
         grouped(tally.salvaged),
     );
@@ -134,6 +141,8 @@ fn cases(subjects: &[Subject], chosen: impl Fn(&Subject) -> bool, bits: bool) ->
             }
             for sector in 0..examined.div_ceil(SECTOR) {
                 OF_SECTORS.into_iter().for_each(|kind| add(sector, kind));
+                // A long file has more places for lies.
+                add(sector, Kind::Forged);
             }
             OF_FILES.into_iter().for_each(|kind| add(0, kind));
         }
@@ -231,7 +240,8 @@ impl Ward<'_> {
             if self.replay.is_some() { place } else { (place * stride(count) + seed) % count };
         let case = self.cases[usize::try_from(place).expect("it is below a length")];
         let bytes = [seed, round, place].map(u64::to_le_bytes).concat();
-        let variant = if round == 0 { 0 } else { hash64(&bytes) };
+        let is_whole = round == 0 && case.kind != Kind::Forged;
+        let variant = if is_whole { 0 } else { hash64(&bytes) };
         let variant = self.replay.unwrap_or(variant);
         let others = self.subjects.len() as u64;
         let other = SeededRandom::new(!variant ^ case.sector as u64).below(others - 1) + 1;

@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use icecore_disk::random::SeededRandom;
+use icecore_disk::sim::{Damage, Rules, SimDisk};
 use icecore_disk::{MemoryDisk, Name};
 use icecore_engine::{Access, ReadMode};
 
 use super::exam::{self, Finding};
-use super::harm::{Change, Harm};
+use super::harm::{Change, Harm, Kind, SECTOR};
 use super::layout::{Layout, Verdict};
 use super::tally::Tally;
 use crate::golden::folder::Golden;
@@ -55,16 +56,28 @@ impl Subject {
         if changes.is_empty() {
             return Ok(());
         }
-        let verdict = self.judge(&changes);
         let dice = SeededRandom::new(harm.variant ^ harm.sector as u64);
-        let examined =
-            catch_unwind(AssertUnwindSafe(|| self.examine(&changes, verdict, &dice, tally)));
+        if harm.kind == Kind::Forged {
+            tally.forged += 1;
+            let endured = catch_unwind(AssertUnwindSafe(|| self.endure(&changes, &dice)));
+            return endured.map_err(|_| "a panic".to_owned());
+        }
+        let verdict = match (harm.kind, self.judge(&changes)) {
+            // A disk that says that it cannot read leaves nothing to be taken for a torn end.
+            (Kind::Unreadable, Verdict::LastEdits | Verdict::Torn(_)) => Verdict::Provable,
+            (_, verdict) => verdict,
+        };
+        let examined = catch_unwind(AssertUnwindSafe(|| match harm.kind {
+            Kind::Unreadable => self.read_around(harm, &dice),
+            _ => self.examine(&changes, verdict, &dice, tally),
+        }));
         let found = examined.unwrap_or_else(|_| Err("a panic".to_owned()));
         let found = found.map_err(|what| format!("{what} ({verdict:?})"))?;
         tally.note(harm.file, verdict, found == Finding::Noticed);
         match (verdict, found) {
             (Verdict::Provable, Finding::Nothing) => Err("nobody notices".to_owned()),
-            (Verdict::Dead, Finding::Noticed) => {
+            // Whoever reads a file in whole meets its dead bytes, too.
+            (Verdict::Dead, Finding::Noticed) if harm.kind != Kind::Unreadable => {
                 Err("it concerns no living byte, and yet it is called damage".to_owned())
             }
             _ => Ok(()),
@@ -97,9 +110,7 @@ impl Subject {
         // A log that cannot end there must be refused.
         let shown = truth.as_ref().unwrap_or(&nothing);
         let damaged = || self.damaged(changes);
-        let read_mode = [ReadMode::Mmap, ReadMode::MmapStrict, ReadMode::Read];
-        let read_mode = read_mode[usize::from(dice.next().to_le_bytes()[0]) % 3];
-        let found = exam::read(&damaged(), shown, read_mode, dice)?;
+        let found = exam::read(Arc::new(damaged()), shown, read_mode(dice), dice)?;
         if truth.is_none() && found == Finding::Nothing {
             return Err("it opens, but a log that ends there does not".to_owned());
         }
@@ -112,6 +123,26 @@ impl Subject {
             exam::save(&damaged(), &self.truth)?;
         }
         Ok(found)
+    }
+
+    /// Reads the store on a disk that does not give one sector.
+    fn read_around(&self, harm: &Harm, dice: &SeededRandom) -> Result<Finding, String> {
+        let disk = SimDisk::new(harm.variant, Rules::none());
+        disk.kill();
+        for (name, bytes) in &self.files {
+            disk.write_file(*name, bytes);
+        }
+        let offset = (harm.sector * SECTOR) as u64;
+        let spoiled = disk.corrupt(harm.file, offset, Damage::BadSector);
+        spoiled.map_err(|error| format!("there is no such sector: {error}"))?;
+        exam::read(disk.reopen(), &self.truth, read_mode(dice), dice)
+    }
+
+    fn endure(&self, changes: &[Change], dice: &SeededRandom) {
+        exam::endure(&self.damaged(changes), &self.truth, read_mode(dice));
+        if dice.one_in(SALVAGE_EVERY) {
+            exam::salvage_forged(&self.damaged(changes));
+        }
     }
 
     fn damaged(&self, changes: &[Change]) -> MemoryDisk {
@@ -137,6 +168,11 @@ impl Subject {
         };
         torn.entry(first).or_insert_with(leave).clone()
     }
+}
+
+fn read_mode(dice: &SeededRandom) -> ReadMode {
+    let modes = [ReadMode::Mmap, ReadMode::MmapStrict, ReadMode::Read];
+    modes[usize::from(dice.next().to_le_bytes()[0]) % modes.len()]
 }
 
 fn contents(disk: &MemoryDisk) -> Option<Contents> {

@@ -30,6 +30,7 @@ struct Row {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     rows: [Row; 5],
+    pub(super) forged: u64,
     pub(super) written: u64,
     pub(super) salvaged: u64,
 }
@@ -70,12 +71,13 @@ impl Tally {
             sum.live += row.live;
             sum.found += row.found;
         }
+        self.forged += other.forged;
         self.written += other.written;
         self.salvaged += other.salvaged;
     }
 
     pub(super) fn opens(&self) -> u64 {
-        self.rows.iter().map(|row| row.opens).sum()
+        self.rows.iter().map(|row| row.opens).sum::<u64>() + self.forged
     }
 
     /// So many damages of so many that had to be found were.
