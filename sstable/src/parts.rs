@@ -68,14 +68,24 @@ pub fn search_block(
     Ok(found.map(|found| (found.offset, found.same_key)))
 }
 
-/// The body of an index over blocks that follow one another from the start of a file: of each its
-/// last entry, the key after it, and its length.
-pub fn build_index(blocks: &[(&[u8], Versionstamp, Option<&[u8]>, u64)]) -> Vec<u8> {
+/// A block as its index is told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Indexed<'a> {
+    /// Key and stamp of its last entry.
+    pub last: (&'a [u8], Versionstamp),
+    /// The key of the entry after it, if there is one.
+    pub next: Option<&'a [u8]>,
+    /// Its length, with its trailer.
+    pub bytes: u64,
+}
+
+/// The body of an index over blocks that follow one another from the start of a file.
+pub fn build_index(blocks: &[Indexed<'_>]) -> Vec<u8> {
     let mut builder = IndexBuilder::default();
     let mut offset = 0;
-    for (key, stamp, next, bytes) in blocks {
-        builder.add((key, *stamp), *next, Handle { offset, bytes: *bytes });
-        offset += bytes;
+    for block in blocks {
+        builder.add(block.last, block.next, Handle { offset, bytes: block.bytes });
+        offset += block.bytes;
     }
     builder.finish()
 }

@@ -13,6 +13,7 @@ mod deno_diff;
 mod eio;
 #[cfg(target_os = "linux")]
 mod enospc;
+mod fuzz;
 mod golden;
 mod kill9;
 mod metamorphic;
@@ -59,6 +60,8 @@ enum Task {
     /// The process that is killed.
     #[command(hide = true)]
     Kill9Child(kill9::ChildArguments),
+    /// Runs the fuzz targets for a while.
+    Fuzz(fuzz::Arguments),
     /// Compares the golden stores with what is written today.
     Golden(golden::Arguments),
     /// Damages golden stores, and holds that nothing wrong is ever read.
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         Task::DenoDiff(arguments) => deno_diff::run(&arguments),
         Task::Kill9(arguments) => kill9::run(&arguments),
         Task::Kill9Child(arguments) => kill9::run_child(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Golden(arguments) => golden::run(&arguments),
         Task::Damage(arguments) => damage::run(&arguments),
         Task::Mutants(arguments) => mutants::run(&arguments),

@@ -55,6 +55,11 @@ impl Budget {
         self.seconds.is_some()
     }
 
+    /// How many seconds were given, if they were.
+    pub(crate) fn seconds(&self) -> Option<u64> {
+        self.seconds
+    }
+
     /// Starts the clock, with the dice at `seed` if it is given.
     pub(crate) fn begin_at(&self, seed: Option<u64>) -> Run {
         Budget { seed: seed.or(self.seed), ..self.clone() }.begin()

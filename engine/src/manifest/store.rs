@@ -25,6 +25,9 @@ use crate::error::Error;
 /// no trace, instead of failing an edit halfway.
 const ALLOCATION_BYTES: u64 = 64 << 10;
 
+/// What allocated space reads as.
+const ZEROS: [u8; 512] = [0; 512];
+
 /// A manifest file grows to this size, or to four times its snapshot, before it is replaced.
 const ROLL_BYTES_MIN: u64 = 256 << 10;
 
@@ -200,10 +203,7 @@ impl Manifest {
             position,
             stamp,
             clock_ms: 0,
-            durable: match planted(Planted::EditsProveNothing) {
-                true => LogPosition::new(0, 0),
-                false => LogPosition::new(0, position),
-            },
+            durable: LogPosition::new(0, position),
         };
         let mut frame = header.encode(payload, self.salt).to_vec();
         frame.extend_from_slice(payload);
@@ -287,7 +287,10 @@ fn knows_durable(bytes: &[u8], hole: usize, salt: Salt) -> Option<usize> {
         let told = bytes.get(at + POSITION_AT..).and_then(|rest| rest.first_chunk());
         told.is_some_and(|told| u32::from_le_bytes(*told) as usize == *at)
     };
-    (hole + 1..bytes.len()).filter(tells_itself).find(|at| {
+    // No frame begins in the zeros of the space that was allocated ahead.
+    let written = bytes.chunks(ZEROS.len()).rposition(|run| *run != ZEROS[..run.len()]);
+    let end = written.map_or(0, |last| bytes.len().min((last + 1) * ZEROS.len()));
+    (hole + 1..end).filter(tells_itself).find(|at| {
         frame_at(bytes, *at, salt).is_ok_and(|frame| frame.header.durable.offset as usize > hole)
     })
 }

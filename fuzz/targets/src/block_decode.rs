@@ -24,7 +24,7 @@ type Kept = (Vec<u8>, Versionstamp, Option<(Vec<u8>, Option<Timestamp>)>);
 /// When a property does not hold.
 pub fn run(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
-    if choices.byte() % 2 == 0 {
+    if choices.byte().is_multiple_of(2) {
         any_body(choices.rest());
     } else {
         built(&mut choices);
@@ -51,8 +51,8 @@ fn walk(body: &[u8]) -> Option<Walked> {
     let mut valid = rising && lead_to_entries;
     for (i, (offset, (key, stamp, _))) in entries.iter().enumerate() {
         let before = i.checked_sub(1).map(|i| &entries[i].1);
-        let in_order = before
-            .is_none_or(|(last, at, _)| order((last, *at), (key, *stamp)) == Ordering::Less);
+        let in_order =
+            before.is_none_or(|(last, at, _)| order((last, *at), (key, *stamp)) == Ordering::Less);
         let possible = match before {
             Some((last, _, _)) if !restarts.contains(offset) => {
                 last.iter().zip(key).take_while(|(a, b)| a == b).count()
@@ -86,7 +86,11 @@ fn any_body(body: &[u8]) {
         assert!(!matches!(found, Ok(Some((offset, _))) if offset >= body.len()));
     }
     // An entry that shares much can be far longer than what it adds; only small ones are kept.
-    if walked.is_ok() && body.len() <= 4096 && let Some(walked) = walk(body) && walked.valid {
+    if walked.is_ok()
+        && body.len() <= 4096
+        && let Some(walked) = walk(body)
+        && walked.valid
+    {
         search_everywhere(body, &walked.entries);
     }
 }

@@ -14,8 +14,7 @@ const EXPANSION_MAX: usize = 255;
 /// # Panics
 /// When a property does not hold.
 pub fn run(bytes: &[u8]) {
-    let unpacked =
-        bounded_by(EXPANSION_MAX * bytes.len() + MARGIN_BYTES, || unpack(bytes));
+    let unpacked = bounded_by(EXPANSION_MAX * bytes.len() + MARGIN_BYTES, || unpack(bytes));
     if let Ok(body) = unpacked {
         let announced = bytes.first_chunk().map(|length| u32::from_le_bytes(*length) as usize);
         assert_eq!(Some(body.len()), announced);

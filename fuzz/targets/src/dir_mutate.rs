@@ -89,7 +89,7 @@ fn settings(which: usize) -> Options {
     Options {
         workers: Workers::Manual,
         // Half of the stores have most of their commits in the log.
-        memtable_bytes: if which % 2 == 0 { 1 << 10 } else { 16 << 10 },
+        memtable_bytes: if which.is_multiple_of(2) { 1 << 10 } else { 16 << 10 },
         log: LogOptions { segment_bytes: 4 << 10, spare_segments: 1, ..LogOptions::default() },
         table: TableOptions { block_bytes: 256, ..TableOptions::default() },
         table_bytes: 1 << 10,
@@ -198,7 +198,8 @@ fn read(engine: &Engine, backwards: bool) -> (State, bool) {
             return (state, false);
         }
     };
-    let items: &mut dyn Iterator<Item = _> = if backwards { &mut scan.rev() } else { &mut { scan } };
+    let items: &mut dyn Iterator<Item = _> =
+        if backwards { &mut scan.rev() } else { &mut { scan } };
     for item in items {
         match item {
             Ok(item) => {

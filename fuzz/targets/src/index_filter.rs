@@ -11,7 +11,7 @@ use bytes::Bytes;
 use icecore_model::Versionstamp;
 use icecore_model::entry::order;
 use icecore_model::hash::hash64;
-use icecore_sstable::parts::{FilterPart, IndexPart, build_filter, build_index};
+use icecore_sstable::parts::{FilterPart, IndexPart, Indexed, build_filter, build_index};
 
 use crate::allocation::bounded;
 use crate::choices::Choices;
@@ -85,10 +85,10 @@ fn built_index(choices: &mut Choices<'_>) {
         .map(|(i, pair)| {
             let (key, stamp) = &pair[pair.len() - 1];
             let next = pairs.get(i + 1).map(|next| next[0].0.as_slice());
-            (key.as_slice(), *stamp, next, 9 + i as u64)
+            Indexed { last: (key, *stamp), next, bytes: 9 + i as u64 }
         })
         .collect();
-    let data_end = blocks.iter().map(|(_, _, _, bytes)| bytes).sum();
+    let data_end = blocks.iter().map(|block| block.bytes).sum();
     let body = Bytes::from(build_index(&blocks));
     let index = IndexPart::decode(body, data_end).expect("what was built is read");
     assert_eq!(index.count(), pairs.len());

@@ -22,7 +22,7 @@ const PARTS_MAX: usize = 6;
 /// When a property does not hold.
 pub fn run(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
-    if choices.byte() % 2 == 0 {
+    if choices.byte().is_multiple_of(2) {
         any_bytes(choices.take(KEY_BYTES_MAX));
         return;
     }

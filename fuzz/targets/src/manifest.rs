@@ -34,7 +34,7 @@ const TIMES: usize = 128;
 /// When a property does not hold.
 pub fn run(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
-    if choices.byte() % 8 == 0 {
+    if choices.byte().is_multiple_of(8) {
         let file = choices.rest();
         if let Ok(snapshot) = replay(file) {
             reads_back(&snapshot);

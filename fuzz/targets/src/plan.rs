@@ -142,10 +142,9 @@ impl Planner<'_> {
             // In fair weather the rest are commits.
             _ if self.weather == Weather::Fair => self.commit(),
             53..55 => Op::Stop(self.revival()),
-            55..60 => Op::StopAfter {
-                operations: self.choices.below(48) as u64,
-                revival: self.revival(),
-            },
+            55..60 => {
+                Op::StopAfter { operations: self.choices.below(48) as u64, revival: self.revival() }
+            }
             60..63 => Op::Fail {
                 kind: self.choices.pick(&FAILING),
                 failure: self.failure(),
@@ -170,8 +169,7 @@ impl Planner<'_> {
     fn revival(&mut self) -> Revival {
         let fate = self.fate();
         let depth = self.choices.pick(&[0, 0, 0, 0, 1, 1, 2, 3]);
-        let nested =
-            (0..depth).map(|_| (self.choices.below(40) as u64, self.fate())).collect();
+        let nested = (0..depth).map(|_| (self.choices.below(40) as u64, self.fate())).collect();
         Revival { fate, nested, options: self.other_options() }
     }
 

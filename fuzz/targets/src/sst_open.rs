@@ -17,7 +17,7 @@ use icecore_model::entry::order;
 use icecore_model::hash::{crc32, hash64};
 use icecore_model::read::varint_bytes;
 use icecore_model::{Change, DatabaseId, Entry, RangeTombstone, Timestamp, Versionstamp};
-use icecore_sstable::parts::{build_block, build_filter, build_index, build_packed};
+use icecore_sstable::parts::{Indexed, build_block, build_filter, build_index, build_packed};
 use icecore_sstable::{
     BlockCache, Compression, Cursor, Error, ReadMode, Table, TableEnv, TableId, TableOptions,
     TableSummary, TableWriter,
@@ -94,7 +94,11 @@ fn read_all(disk: &SimDisk, expected: &TableSummary, mode: ReadMode, bytes: usiz
             assert!(forwards.is_sorted_by(|a, b| a.0 < b.0), "keys ascend");
             for (key, stamp, _) in &forwards {
                 let hit = table.get(key, Versionstamp::MAX).expect("it was checked");
-                assert_eq!(hit.map(|hit| hit.stamp()), Some(*stamp), "a walk shows what reads find");
+                assert_eq!(
+                    hit.map(|hit| hit.stamp()),
+                    Some(*stamp),
+                    "a walk shows what reads find"
+                );
             }
         }
     });
@@ -247,7 +251,8 @@ fn any_blocks(choices: &mut Choices<'_>) {
         let start = file.len();
         put_block(&mut file, 1, &body, choices.one_in(4));
         let (key, stamp, _) = &group[group.len() - 1];
-        blocks.push((key.as_slice(), *stamp, None, (file.len() - start) as u64));
+        let bytes = (file.len() - start) as u64;
+        blocks.push(Indexed { last: (key, *stamp), next: None, bytes });
     }
     let mut footer = Footer::default();
     if choices.one_in(4) {
@@ -349,12 +354,8 @@ impl Footer {
         let mut out = DATABASE.0.to_vec();
         out.extend_from_slice(&NUMBER.to_le_bytes());
         let none = Handle::default();
-        let handles = [
-            self.ranges.unwrap_or(none),
-            self.filter.unwrap_or(none),
-            self.index,
-            self.properties,
-        ];
+        let handles =
+            [self.ranges.unwrap_or(none), self.filter.unwrap_or(none), self.index, self.properties];
         for (offset, bytes) in handles {
             out.extend_from_slice(&offset.to_le_bytes());
             out.extend_from_slice(&bytes.to_le_bytes());

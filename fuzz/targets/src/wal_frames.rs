@@ -31,7 +31,7 @@ const BEFORE: u64 = 10;
 /// When a property does not hold.
 pub fn run(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
-    if choices.byte() % 4 == 0 {
+    if choices.byte().is_multiple_of(4) {
         any_file(choices.rest());
         return;
     }
