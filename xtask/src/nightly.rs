@@ -13,16 +13,15 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Takes in a line of a test program, if it is the one that sums up.
+    /// Takes in a line of test programs. Under Miri several print at once, and sums may share a
+    /// line.
     fn note(&mut self, line: &str) {
-        let Some((_, counts)) = line.split_once("test result: ") else { return };
-        let count = |what: &str| {
-            let before = counts.split_once(what).map_or("", |(before, _)| before);
-            let number = before.rsplit([' ', '.']).find(|word| !word.is_empty());
-            number.and_then(|number| number.parse().ok()).unwrap_or(0)
-        };
-        self.passed += count(" passed");
-        self.failed += count(" failed");
+        for (what, sum) in [(" passed; ", &mut self.passed), (" failed; ", &mut self.failed)] {
+            for (at, _) in line.match_indices(what) {
+                let number = line[..at].rsplit([' ', '.']).next();
+                *sum += number.and_then(|number| number.parse().ok()).unwrap_or(0);
+            }
+        }
     }
 
     pub(crate) fn add(&mut self, other: Tally) {
@@ -81,7 +80,7 @@ pub(crate) fn run(command: &mut Command) -> (Tally, bool) {
     let printed = child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines());
     for line in printed.map_while(Result::ok) {
         tally.note(&line);
-        let is_news = !line.is_empty() && !line.ends_with("... ok") && !line.contains("ignored,");
+        let is_news = !line.is_empty() && !line.ends_with("ok") && !line.contains("ignored,");
         if is_news {
             println!("{line}");
         }
@@ -102,9 +101,10 @@ mod tests {
             "test result: ok. 17 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out",
             "test result: FAILED. 3 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out",
             "running 17 tests",
+            "test result: test result: okok. 4 passed; 0 failed; 2 ignored. 5 passed; 1 failed; 0",
         ] {
             tally.note(line);
         }
-        assert_eq!(tally, Tally { passed: 20, failed: 4 });
+        assert_eq!(tally, Tally { passed: 29, failed: 5 });
     }
 }

@@ -19,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::region::Faults;
 
 /// Slots of one piece of the table.
-const PIECE_SLOTS: usize = 256;
+const PIECE_SLOTS: usize = if cfg!(miri) { 8 } else { 256 };
 
 /// False until the first page of the process could not be read.
 pub(super) static ALARM: AtomicBool = AtomicBool::new(false);
