@@ -63,7 +63,7 @@ pub(crate) fn journal_from(life: u32) -> Vec<u8> {
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The key has the [content](content) of this seed and length, until `expires_ms`, if that is
+    /// The key has the [content] of this seed and length, until `expires_ms`, if that is
     /// not 0.
     Put { key: Vec<u8>, seed: u64, len: u32, expires_ms: u64 },
     /// The key has this number.
