@@ -170,14 +170,19 @@ impl State {
     }
 
     /// Makes `edit` durable and carries it out on the catalog. Any failure after the space was
-    /// reserved poisons the store: whether the edit is on the disk cannot be known.
+    /// reserved poisons the store: whether the edit is on the disk cannot be known. So does an edit
+    /// that does not fit: then the catalog that was read is not true, although its checksums agree.
     pub(crate) fn edit(&mut self, mut edit: Edit) -> Result<(), Error> {
         self.check_poison()?;
         let manifest = self.manifest.as_mut().ok_or(Error::ReadOnly)?;
         edit.next_table =
             (!planted(Planted::TableNumbersForgotten)).then_some(self.catalog.next_table);
         let mut catalog = self.catalog.clone();
-        catalog.apply(&edit).expect("the engine makes edits that fit its own catalog");
+        if let Err(what) = catalog.apply(&edit) {
+            let error = Error::corrupt(Name::Manifest(manifest.number()), 0, what);
+            self.poisoned = Some(error.to_string());
+            return Err(error);
+        }
         manifest.reserve(edit.encode().len())?;
         if let Err(error) = manifest.append(&edit, catalog.flushed) {
             let full = matches!(error, Error::OutOfSpace { .. });

@@ -54,6 +54,10 @@ use crate::view::View;
 /// Memtables draw their memory in chunks of at most this size.
 const ARENA_CHUNK_BYTES_MAX: usize = 1 << 20;
 
+/// A store that is opened for writing has room for so many commits, and for the ceilings that its log
+/// asks for meanwhile.
+const STAMPS_LEFT_MIN: u64 = 1 << 40;
+
 /// How much of a log segment is rewritten at a time.
 const REWRITE_BYTES: usize = 1 << 20;
 
@@ -229,6 +233,7 @@ impl Opening {
     fn read_write(&self, listed: &[Listed]) -> Result<Core, Error> {
         let disk = Arc::clone(&self.env.disk);
         let mut catalog = self.loaded.catalog.clone();
+        self.check_stamps_left(catalog.ceiling.max(catalog.flushed))?;
         // Numbers of leftovers are not given again either: an unlinked file may come back.
         let highest = |number: fn(Name) -> Option<u64>| {
             listed.iter().filter_map(|l| l.name.as_ref().ok()).filter_map(|n| number(*n)).max()
@@ -260,6 +265,7 @@ impl Opening {
         let recovered = recovery.last.unwrap_or(Versionstamp::ZERO).max(catalog.flushed);
         let last = note_lost(&mut catalog, &recovery, recovered);
         let last = if planted(Planted::CeilingIgnored) { recovered } else { last };
+        self.check_stamps_left(last)?;
         let segment = self.next_segment(listed)?;
         let roster = Arc::new(ManifestRoster::default());
         let log_options = self.options.log;
@@ -289,6 +295,15 @@ impl Opening {
         let core = self.core(state, Some(log), last, Some(writer));
         core.collect_garbage();
         Ok(core)
+    }
+
+    /// Refuses to go on from a stamp that no store comes to.
+    fn check_stamps_left(&self, last: Versionstamp) -> Result<(), Error> {
+        if last.get() > Versionstamp::ISSUED_MAX.get() - STAMPS_LEFT_MIN {
+            let what = format!("no store comes as far as {last}");
+            return Err(Error::corrupt(Name::Manifest(self.loaded.number), 0, what));
+        }
+        Ok(())
     }
 
     fn next_segment(&self, listed: &[Listed]) -> Result<u32, Error> {

@@ -20,6 +20,7 @@
 //! What is "below": everything older than the inputs, in sources that are not among the inputs.
 //! All versions of a key that lie in the inputs come by in one pass.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use icecore_model::{
@@ -38,6 +39,10 @@ pub(crate) enum Verdict {
     /// It goes.
     Drop,
 }
+
+/// An entry does not come after the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutOfOrder;
 
 /// What has expired for every reader at or above the floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +66,9 @@ pub(crate) struct Garbage<'a, B> {
     expired: Option<Expired>,
     ranges: &'a RangeSet,
     bottommost: B,
+    /// The key and the stamp of the entry before.
     key: Vec<u8>,
+    stamp: Versionstamp,
     /// The newest version of `key` at or below the floor has come by.
     settled: bool,
     forgotten: Forgotten,
@@ -78,18 +85,30 @@ impl<'a, B: Fn(&[u8]) -> bool> Garbage<'a, B> {
     ) -> Garbage<'a, B> {
         let expired = expired.filter(|expired| expired.stamp <= floor);
         // No key is empty, so the first entry begins a key.
-        let (key, forgotten) = (Vec::new(), Forgotten::default());
-        Garbage { floor, expired, ranges, bottommost, key, settled: false, forgotten }
+        let (key, stamp, forgotten) = (Vec::new(), Versionstamp::ZERO, Forgotten::default());
+        Garbage { floor, expired, ranges, bottommost, key, stamp, settled: false, forgotten }
     }
 
     /// What becomes of the next entry, in the order of entries: keys ascending, stamps descending.
-    pub(crate) fn judge(&mut self, entry: &Entry<'_>) -> Verdict {
-        if entry.key != self.key {
-            debug_assert!(entry.key > &self.key[..], "keys come in ascending order");
-            self.key.clear();
-            self.key.extend_from_slice(entry.key);
-            self.settled = false;
+    ///
+    /// # Errors
+    /// [`OutOfOrder`] when it does not come after the one before it: then a table is not what it
+    /// seems, although its checksums agree.
+    pub(crate) fn judge(&mut self, entry: &Entry<'_>) -> Result<Verdict, OutOfOrder> {
+        match entry.key.cmp(&self.key[..]) {
+            Ordering::Greater => {
+                self.key.clear();
+                self.key.extend_from_slice(entry.key);
+                self.settled = false;
+            }
+            Ordering::Equal if entry.stamp < self.stamp => {}
+            _ => return Err(OutOfOrder),
         }
+        self.stamp = entry.stamp;
+        Ok(self.verdict(entry))
+    }
+
+    fn verdict(&mut self, entry: &Entry<'_>) -> Verdict {
         if entry.stamp > self.floor {
             return Verdict::Keep;
         }

@@ -43,7 +43,8 @@ impl<'o> Output<'o> {
         let mut low: Option<Vec<u8>> = None;
         let mut last: Vec<u8> = Vec::new();
         while let Some(entry) = merge.entry() {
-            let verdict = if entry.stamp > at { Verdict::Drop } else { garbage.judge(&entry) };
+            let judged = if entry.stamp > at { Ok(Verdict::Drop) } else { garbage.judge(&entry) };
+            let verdict = judged.map_err(|_| out_of_order())?;
             let change = match verdict {
                 Verdict::Keep => Some(entry.change),
                 Verdict::KeepAsTombstone => Some(Change::Delete),
@@ -112,4 +113,9 @@ pub(crate) fn rewrite_memtable(
     let mut garbage = Garbage::new(last, None, &ranges, |_: &[u8]| false);
     let (survivors, _) = surviving_ranges(&ranges, last, |_, _| false);
     Ok(output.write(merge, last, &mut garbage, survivors)?.pop())
+}
+
+/// The merge does not know which of its tables it is; a check of the store does.
+fn out_of_order() -> Error {
+    Error::corrupt("one of the tables that are merged", 0, "its entries are not in order")
 }

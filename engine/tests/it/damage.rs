@@ -5,6 +5,9 @@ use icecore_disk::Name;
 use icecore_disk::sim::{Damage, Filler, Foreign, SimDisk};
 use icecore_engine::keyspace::DATA;
 use icecore_engine::{Access, Create, Engine, Error, ErrorKind, LogOptions, Options, ReadMode};
+use icecore_model::Reader;
+use icecore_model::frame::{Frame, Salt};
+use icecore_model::read::put_varint;
 
 use crate::support::{Machine, contents, set, small};
 
@@ -405,4 +408,43 @@ fn a_log_as_it_was_before_its_first_commit_is_noticed() {
     machine.at_rest(|disk| disk.restore_older(&empty, |name| matches!(name, Name::Wal(_))));
     let log = machine.names(|name| matches!(name, Name::Wal(_)))[0];
     refused(&machine, ErrorKind::Corrupt, log);
+}
+
+/// Puts a ceiling into the manifest under checksums that agree, and takes its edits away.
+fn forge_ceiling(disk: &SimDisk, manifest: Name, ceiling: u64) {
+    const HEADER_BYTES: usize = 52;
+    let mut bytes = disk.read_file(manifest).unwrap();
+    let salt = Salt(u64::from_le_bytes(bytes[40..48].try_into().unwrap()));
+    let frame = Frame::decode(&bytes[HEADER_BYTES..], HEADER_BYTES as u32, salt).unwrap();
+    let mut reader = Reader::new(frame.payload);
+    reader.bytes(16, "an id").unwrap();
+    let ids = reader.varint("a count").unwrap();
+    reader.bytes(16 * ids as usize, "ids").unwrap();
+    reader.varint("flushed").unwrap();
+    let mut payload = frame.payload[..reader.offset()].to_vec();
+    put_varint(&mut payload, ceiling);
+    reader.varint("the ceiling").unwrap();
+    payload.extend_from_slice(&frame.payload[reader.offset()..]);
+    let header = frame.header.encode(&payload, salt);
+    bytes.truncate(HEADER_BYTES);
+    bytes.extend_from_slice(&header);
+    bytes.extend_from_slice(&payload);
+    disk.write_file(manifest, &bytes);
+}
+
+#[test]
+fn a_store_that_claims_to_be_out_of_stamps_is_not_written_to() {
+    let mut machine = Machine::new(1);
+    set(&machine.open(small()), "a", b"v");
+    machine.kill();
+    let manifest = manifest(&machine);
+    let largest = icecore_model::Versionstamp::ISSUED_MAX.get();
+    for ceiling in [largest, largest - 1, largest - 1_000] {
+        machine.at_rest(|disk| forge_ceiling(disk, manifest, ceiling));
+        let before = machine.disk.snapshot_files();
+        let error = machine.try_open(small()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        let names = |files: &[(Name, Vec<u8>)]| files.iter().map(|file| file.0).collect::<Vec<_>>();
+        assert_eq!(names(&machine.disk.snapshot_files()), names(&before));
+    }
 }

@@ -27,7 +27,7 @@ fn judge(versions: &[(u64, Change<'_>)], ranges: &[RangeTombstone], below: bool)
     let expired = Some(Expired { moment, stamp: stamp(8) });
     let mut rule = Garbage::new(stamp(10), expired, &ranges, |_: &[u8]| !below);
     let entry = |&(at, change)| Entry { key: &[5], stamp: stamp(at), change };
-    versions.iter().map(|version| rule.judge(&entry(version))).collect()
+    versions.iter().map(|version| rule.judge(&entry(version)).unwrap()).collect()
 }
 
 #[test]
@@ -75,15 +75,27 @@ fn a_watermark_above_the_floor_expires_nothing() {
     let ranges = RangeSet::default();
     let expired = Some(Expired { moment: Timestamp::from_ms(100).unwrap(), stamp: stamp(11) });
     let mut rule = Garbage::new(stamp(10), expired, &ranges, |_: &[u8]| true);
-    assert_eq!(rule.judge(&Entry { key: &[1], stamp: stamp(3), change: put(50) }), Keep);
+    assert_eq!(rule.judge(&Entry { key: &[1], stamp: stamp(3), change: put(50) }), Ok(Keep));
+}
+
+#[test]
+fn an_entry_that_does_not_follow_the_one_before_is_refused() {
+    let ranges = RangeSet::default();
+    for (key, at) in [(&[5][..], 9), (&[5], 7), (&[4], 1), (&[4, 9], 1), (&[], 1)] {
+        let mut rule = Garbage::new(stamp(10), None, &ranges, |_: &[u8]| true);
+        let mut judge = |key, at| rule.judge(&Entry { key, stamp: stamp(at), change: put(0) });
+        assert_eq!(judge(&[5], 7), Ok(Keep));
+        assert_eq!(judge(key, at), Err(OutOfOrder), "{key:?} at {at}");
+    }
 }
 
 #[test]
 fn each_key_is_judged_for_itself() {
     let ranges = RangeSet::default();
     let mut rule = Garbage::new(stamp(10), None, &ranges, |key: &[u8]| key == [2]);
-    let mut judge =
-        |key: u8, at| rule.judge(&Entry { key: &[key], stamp: stamp(at), change: Change::Delete });
+    let mut judge = |key: u8, at| {
+        rule.judge(&Entry { key: &[key], stamp: stamp(at), change: Change::Delete }).unwrap()
+    };
     assert_eq!([judge(1, 3), judge(1, 2), judge(2, 9), judge(3, 9)], [Keep, Drop, Drop, Keep]);
 }
 
@@ -111,7 +123,7 @@ fn only_what_leaves_nothing_newer_behind_is_forgotten() {
         let expired = Expired { moment: Timestamp::from_ms(100).unwrap(), stamp: stamp(8) };
         let mut rule = Garbage::new(stamp(10), Some(expired), &set, |_: &[u8]| !below);
         for &(at, change) in versions {
-            rule.judge(&Entry { key: &[5], stamp: stamp(at), change });
+            rule.judge(&Entry { key: &[5], stamp: stamp(at), change }).unwrap();
         }
         let (_, mut all) = surviving_ranges(&set, stamp(10), |_, _| !below);
         all.merge(&rule.forgotten());
@@ -172,7 +184,7 @@ proptest! {
         let mut after = below.clone();
         for &(key, at, change) in &sorted {
             let model = change.map_or(Change::Delete, put);
-            match rule.judge(&Entry { key: &[key], stamp: stamp(at), change: model }) {
+            match rule.judge(&Entry { key: &[key], stamp: stamp(at), change: model }).unwrap() {
                 Keep => after.push((key, at, change)),
                 KeepAsTombstone => after.push((key, at, None)),
                 Drop => {}

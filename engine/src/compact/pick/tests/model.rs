@@ -152,7 +152,8 @@ impl Store {
             .into_iter()
             .filter_map(|(key, at, expiry)| {
                 let stamp = Versionstamp::new(at);
-                match rule.judge(&Entry { key: &[key], stamp, change: change(expiry) }) {
+                let entry = Entry { key: &[key], stamp, change: change(expiry) };
+                match rule.judge(&entry).expect("they come in order") {
                     Verdict::Keep => Some((key, at, expiry)),
                     Verdict::KeepAsTombstone => Some((key, at, None)),
                     Verdict::Drop => None,
