@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod full;
+mod misplaced;
 mod properties;
 mod scripts;
 mod seeds;
