@@ -96,6 +96,7 @@ impl Core {
     fn flush_memtable(&self, memtable: &Arc<Memtable>) -> Result<(), Error> {
         let log = self.log()?;
         let last = memtable.last_stamp().expect("only memtables with content are frozen");
+        let before = planted(Planted::ViewOfBefore).then(|| self.state.lock().view.frozen.clone());
         if log.durable_stamp() < last && !planted(Planted::FlushedWithoutLogSync) {
             log.sync()?;
         }
@@ -112,7 +113,7 @@ impl Core {
             forgotten,
             ..Edit::default()
         };
-        self.install_flushed(memtable, edit).inspect_err(|_| {
+        self.install_flushed(memtable, before, edit).inspect_err(|_| {
             self.state.lock().abandon(outputs.iter().map(|table| table.number));
         })?;
         self.counters.flushed(&outputs);
@@ -124,12 +125,17 @@ impl Core {
     }
 
     /// Exchanges `memtable` for the tables that it was written into, by `edit`.
-    fn install_flushed(&self, memtable: &Arc<Memtable>, edit: Edit) -> Result<(), Error> {
+    fn install_flushed(
+        &self,
+        memtable: &Arc<Memtable>,
+        before: Option<Vec<Arc<Memtable>>>,
+        edit: Edit,
+    ) -> Result<(), Error> {
         let left_out = planted(Planted::TableNamesUnsynced);
         let synced = if left_out { Ok(()) } else { self.env.disk.sync_dir() };
         synced.map_err(|e| Error::io(self.env.disk.label(), "sync", e))?;
         let mut state = self.state.lock();
-        let mut frozen = state.view.frozen.clone();
+        let mut frozen = before.unwrap_or_else(|| state.view.frozen.clone());
         let oldest = frozen.pop().expect("the memtable that was flushed is still there");
         assert!(Arc::ptr_eq(&oldest, memtable), "one thread at a time flushes");
         self.install(&mut state, edit, frozen)

@@ -133,6 +133,14 @@ impl Builder {
         self
     }
 
+    /// All of the engine's own settings, for models of small stores.
+    #[cfg(shuttle)]
+    #[must_use]
+    pub fn engine_settings(mut self, options: Options) -> Builder {
+        self.options = options;
+        self
+    }
+
     /// How many bytes of memory hold decompressed blocks of tables. The default is 32 MiB.
     ///
     /// ```

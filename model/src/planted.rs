@@ -4,16 +4,19 @@
 //! constant `false` and every mention of it vanishes.
 
 macro_rules! bugs {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[$doc:meta])* $name:ident,)*; races: $($(#[$race_doc:meta])* $race:ident,)*) => {
         /// A bug that can be planted. The documentation of each says what is then wrong.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Planted {
             $($(#[$doc])* $name,)*
+            $($(#[$race_doc])* $race,)*
         }
 
         impl Planted {
-            /// All of them.
+            /// All that show in one thread.
             pub const ALL: &[Planted] = &[$(Planted::$name),*];
+            /// All that need several threads, and the right schedule of them.
+            pub const RACES: &[Planted] = &[$(Planted::$race),*];
         }
     };
 }
@@ -52,8 +55,6 @@ bugs! {
     BeaconsLeftOut,
     /// That the log was closed is not missed when its end is gone.
     EndNotMissed,
-    /// Edits of the manifest do not prove that those before them were durable.
-    EditsProveNothing,
     /// Deletions of ranges are not in the log: what was cleared comes back (fjall #241).
     RangesUnlogged,
     /// Log segments go before the manifest no longer lists them.
@@ -117,6 +118,16 @@ bugs! {
     ForgottenUnwritten,
     /// A recovery does not note which stamps may have been lost.
     LossUnnoted,
+    ; races:
+    /// The view after a flush has the frozen memtables that there were when the flush began
+    /// (fjall #112: a flush and a rotation that race).
+    ViewOfBefore,
+    /// While a commit goes on in the next segment, wakers are called under the writer lock.
+    WakersUnderLock,
+    /// Who waits for a stamp looks, and is entered later without another look.
+    WakerEnteredBlindly,
+    /// A receiver enters the line of those who wait after its look.
+    ReceiverEntersLate,
 }
 
 #[cfg(feature = "planted")]

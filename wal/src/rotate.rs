@@ -79,7 +79,7 @@ impl Log {
             state.reserved = payload_bytes;
             return Ok(());
         }
-        state.hushed = true;
+        state.hushed = !planted(Planted::WakersUnderLock);
         drop(state);
         let made = self.make_room(payload_bytes);
         self.lock().hushed = false;

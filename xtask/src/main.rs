@@ -16,6 +16,7 @@ mod enospc;
 mod fuzz;
 mod golden;
 mod kill9;
+mod loom;
 mod metamorphic;
 mod miri;
 mod model;
@@ -32,6 +33,7 @@ mod replay;
 mod report;
 mod sanitizers;
 mod search;
+mod shuttle;
 mod sim;
 mod verify;
 mod witness;
@@ -51,6 +53,10 @@ struct Arguments {
 enum Task {
     /// Lets sixteen threads use one store, and checks that all they saw fits one order of commits.
     Bank(bank::Arguments),
+    /// Runs the store under a seeded scheduler of its threads.
+    Shuttle(shuttle::Arguments),
+    /// Runs every interleaving of the lock-free parts.
+    Loom(loom::Arguments),
     /// Runs the store on the simulated disk.
     Sim(sim::Arguments),
     /// Compares the store with the real Deno.
@@ -116,6 +122,8 @@ enum Task {
 fn main() -> ExitCode {
     let passed = match Arguments::parse().task {
         Task::Bank(arguments) => bank::run(&arguments),
+        Task::Shuttle(arguments) => shuttle::run(&arguments),
+        Task::Loom(arguments) => loom::run(&arguments),
         Task::Sim(arguments) => sim::run(&arguments),
         Task::DenoDiff(arguments) => deno_diff::run(&arguments),
         Task::Kill9(arguments) => kill9::run(&arguments),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use icecore_engine::CommitFuture;
+use icecore_model::{Planted, planted};
 use icecore_sync::thread::{self, Thread};
 
 use super::Queue;
@@ -36,8 +37,13 @@ pub(crate) fn receive(queue: &Queue, stopped: impl Fn() -> bool) -> Result<Optio
         if stopped() {
             return Ok(None);
         }
-        waiter.enter(&waker);
+        if !planted(Planted::ReceiverEntersLate) {
+            waiter.enter(&waker);
+        }
         let looked = look(queue, &mut waiter);
+        if planted(Planted::ReceiverEntersLate) && matches!(looked, Ok(Look::Wait)) {
+            waiter.enter(&waker);
+        }
         match looked {
             Ok(Look::Message(message)) => return Ok(Some(*message)),
             Ok(Look::Again) => {}

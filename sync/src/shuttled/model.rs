@@ -12,15 +12,17 @@
 //! `std` that are walked. Then a seed is a schedule, and [`explore`] with that seed alone replays
 //! it.
 
-use std::any::Any;
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::sync::Once;
 use std::time::Duration;
 
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-use super::scheduler::{Dice, Seeded};
+use super::scheduler::Seeded;
 use super::time;
+
+pub use super::scheduler::Dice;
 
 /// More than an execution over a store takes, by far: one that takes more spins.
 const STEPS_MAX: usize = 2_000_000;
@@ -29,6 +31,8 @@ const STEPS_MAX: usize = 2_000_000;
 const STACK_BYTES: usize = 512 << 10;
 
 std::thread_local! {
+    /// While a model runs, what the last panic said.
+    static PANIC: Cell<Option<String>> = const { Cell::new(None) };
     static WALK: Cell<Walk> = const { Cell::new(Walk { seed: 0, executions: 0, steps: 0, trace: 0 }) };
 }
 
@@ -41,7 +45,7 @@ pub struct Walk {
     pub executions: u64,
     /// How often it was decided whose turn it is, in all of them.
     pub steps: u64,
-    /// A hash of all these decisions.
+    /// A hash of all these decisions, and of what was [noted](note).
     pub trace: u64,
 }
 
@@ -63,10 +67,28 @@ pub fn seed(run: u64, number: u64) -> u64 {
     Dice::new(run ^ number.rotate_left(32)).next() & !1 | (number & 1)
 }
 
+/// The seed of the execution at hand: for dice of its own.
+#[must_use]
+pub fn current() -> u64 {
+    WALK.get().seed
+}
+
+/// How often, in the execution at hand, every thread waited and a time limit was all that could end
+/// it. Where nothing is to be waited for by time, this is a wake-up that was lost.
+#[must_use]
+pub fn idles() -> u64 {
+    time::idles()
+}
+
 /// The time since the execution began. It goes on only when a wait times out.
 #[must_use]
 pub fn now() -> Duration {
     time::now()
+}
+
+/// Mixes something that the execution has done into the trace of the [walk](Walk::trace).
+pub fn note(hash: u64) {
+    mix(hash);
 }
 
 /// Lets other threads have a turn, here and now: for what is to be a point of decision and has no
@@ -82,7 +104,22 @@ pub fn turn() {
 ///
 /// # Errors
 /// The first failure.
+///
+/// # Panics
+/// When the system gives no thread.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what a failed execution leaves ends with its thread"
+)]
 pub fn explore(
+    seeds: impl Iterator<Item = u64> + Send + 'static,
+    body: impl Fn() + Send + Sync + 'static,
+) -> Result<Walk, Box<Failure>> {
+    let explorer = std::thread::spawn(|| explore_here(seeds, body));
+    explorer.join().expect("an explorer catches the panics of its executions")
+}
+
+fn explore_here(
     seeds: impl Iterator<Item = u64> + 'static,
     body: impl Fn() + Send + Sync + 'static,
 ) -> Result<Walk, Box<Failure>> {
@@ -99,19 +136,34 @@ pub fn explore(
         body();
         time::end(keeper);
     };
+    PANIC.set(Some(String::new()));
+    listen();
     let run = catch_unwind(AssertUnwindSafe(|| runner.run(execution)));
     time::reset();
     let walk = WALK.get();
+    let message = PANIC.take().unwrap_or_default();
     match run {
         Ok(_) => Ok(walk),
-        Err(panic) => Err(Box::new(Failure { seed: walk.seed, message: message(&*panic), walk })),
+        Err(_) => Err(Box::new(Failure { seed: walk.seed, message, walk })),
     }
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
+/// Keeps what panics say while a model runs, instead of printing it: the last one is the failure.
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |info| match PANIC.take() {
+            // Shuttle's own, which it raises once the execution has stopped.
+            Some(said) if !said.is_empty() && is_early_return(info) => PANIC.set(Some(said)),
+            Some(_) => PANIC.set(Some(info.to_string().replace('\n', " "))),
+            None => print(info),
+        }));
+    });
+}
+
+fn is_early_return(info: &PanicHookInfo<'_>) -> bool {
+    info.payload_as_str().is_some_and(|text| text.contains("early return is enabled"))
 }
 
 fn begin(seed: u64) {
@@ -121,7 +173,12 @@ fn begin(seed: u64) {
 }
 
 fn step(task: u64) {
+    mix(task);
     let walk = WALK.get();
-    let trace = (walk.trace ^ task).wrapping_mul(0x0100_0000_01b3);
-    WALK.set(Walk { steps: walk.steps + 1, trace, ..walk });
+    WALK.set(Walk { steps: walk.steps + 1, ..walk });
+}
+
+fn mix(number: u64) {
+    let walk = WALK.get();
+    WALK.set(Walk { trace: (walk.trace ^ number).wrapping_mul(0x0100_0000_01b3), ..walk });
 }

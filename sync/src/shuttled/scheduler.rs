@@ -16,16 +16,20 @@ use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 
 use super::time;
 
-/// The dice of an execution: SplitMix64.
+/// Dice: SplitMix64.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Dice {
+    /// Dice that begin at `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Dice {
         Dice(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    /// The next number.
+    #[expect(clippy::should_implement_trait, reason = "dice do not end")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -34,7 +38,7 @@ impl Dice {
     }
 
     /// A number below `bound`, which is small: the bias does not matter here.
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
@@ -151,6 +155,9 @@ impl<S: Iterator<Item = u64>> Scheduler for Seeded<S> {
             }
         }
         let is_early = self.early > 0 && keeps.is_some() && self.dice.below(self.early) == 0;
+        if keeps.is_some() && self.awake.is_empty() && !time::is_firing() {
+            time::note_idle();
+        }
         let chosen = match keeps {
             Some(keeper) if self.awake.is_empty() || time::is_firing() || is_early => keeper,
             _ => match &mut self.policy {

@@ -33,6 +33,8 @@ struct Time {
     keeper: Option<Thread>,
     /// The keeper is between taking a timer and waking its thread, where nobody else has a turn.
     is_firing: bool,
+    /// How often nobody but the keeper could do anything.
+    idles: u64,
     is_over: bool,
 }
 
@@ -69,6 +71,16 @@ pub(super) fn keeper() -> Option<usize> {
 /// Whether the keeper must have the next turn.
 pub(super) fn is_firing() -> bool {
     TIME.with_borrow(|time| time.is_firing)
+}
+
+/// Nobody but the keeper can do anything.
+pub(super) fn note_idle() {
+    TIME.with_borrow_mut(|time| time.idles += u64::from(!time.timers.is_empty()));
+}
+
+/// How often that was so.
+pub(super) fn idles() -> u64 {
+    TIME.with_borrow(|time| time.idles)
 }
 
 /// Forgets the execution before, however it ended.

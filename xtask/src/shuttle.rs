@@ -1,0 +1,113 @@
+//! `cargo xtask shuttle`: the whole store under a seeded scheduler of its threads.
+//!
+//! The models are in the crate `icecore-schedules`, and in a build of their own, which this starts:
+//! there, locks, atomics and threads are those of the scheduler. A schedule that fails is printed
+//! with the command that lets it happen again.
+
+use std::process::{Command, Stdio};
+
+use clap::Args;
+
+use crate::report::{Budget, Ending, grouped};
+
+/// Where the build goes: other builds have other flags, and would undo it.
+const TARGET: &str = "target/shuttle";
+
+/// What is to be run.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    budget: Budget,
+    /// The most schedules of each model; as many as the time allows, if that is bounded.
+    #[arg(long)]
+    schedules: Option<u64>,
+    /// Only this model.
+    #[arg(long)]
+    model: Option<String>,
+    /// Only this schedule of the model, as it was printed.
+    #[arg(long, requires = "model")]
+    schedule: Option<u64>,
+    /// Looks for bugs that were planted, instead.
+    #[arg(long)]
+    planted: bool,
+}
+
+/// Schedules of each model when neither their number nor the time is given.
+const SCHEDULES: u64 = 1_000;
+
+/// Says whether everything held.
+pub(crate) fn run(arguments: &Arguments) -> bool {
+    let built = cargo("build").status();
+    if !built.as_ref().is_ok_and(std::process::ExitStatus::success) {
+        println!("the models were not built: {built:?}");
+        return false;
+    }
+    // Building takes minutes the first time, and is not what the time is given for.
+    let run = arguments.budget.begin();
+    let (schedules, seconds) = match (arguments.schedules, arguments.budget.seconds()) {
+        (schedules, Some(seconds)) => (schedules.unwrap_or(u64::MAX), Some(seconds)),
+        (schedules, None) => (schedules.unwrap_or(SCHEDULES), None),
+    };
+    let mut command = cargo("run");
+    command.arg("--").args(["--schedules", &schedules.to_string()]);
+    command.args(["--seed", &run.seed().to_string()]);
+    for (name, value) in [("--seconds", seconds), ("--schedule", arguments.schedule)] {
+        command.args(value.map(|value| format!("{name}={value}")));
+    }
+    command.args(arguments.model.as_ref().map(|model| format!("--model={model}")));
+    command.args(arguments.planted.then_some("--planted"));
+    let counted = match listen(&mut command) {
+        Ok(counted) => counted,
+        Err(error) => {
+            println!("the models cannot be run: {error}");
+            return false;
+        }
+    };
+    let Some([models, schedules, steps, failed]) = counted else {
+        println!("the models have ended before their time");
+        return false;
+    };
+    let ending = if failed == 0 { Ending::Held } else { Ending::Violated };
+    let (name, counts) = if arguments.planted {
+        let counts = format!("{models} bugs planted, {failed} not found");
+        ("shuttle-planted", counts)
+    } else {
+        let counts =
+            format!("{models} models, {} schedules, {} steps", grouped(schedules), grouped(steps));
+        ("shuttle", counts)
+    };
+    run.conclude("B16", name, &counts, &ending)
+}
+
+/// Cargo, with the flags of the models.
+fn cargo(task: &str) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args([task, "--quiet", "--release", "--package", "icecore-schedules"]);
+    command.args(["--features", "planted", "--target-dir", TARGET]);
+    command.env("RUSTFLAGS", "--cfg shuttle").env("RUST_BACKTRACE", "0");
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command
+}
+
+/// Passes on what `command` prints, and gives the numbers of its last line.
+fn listen(command: &mut Command) -> std::io::Result<Option<[u64; 4]>> {
+    use std::io::{BufRead, BufReader};
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let mut counted = None;
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            match line.strip_prefix("total ") {
+                Some(numbers) => counted = parse(numbers),
+                None => println!("{line}"),
+            }
+        }
+    }
+    child.wait()?;
+    Ok(counted)
+}
+
+fn parse(numbers: &str) -> Option<[u64; 4]> {
+    let numbers: Option<Vec<u64>> = numbers.split(' ').map(|n| n.parse().ok()).collect();
+    numbers?.try_into().ok()
+}
