@@ -93,6 +93,10 @@ impl<'p> LogSpiller<'p> {
         if !Effects::new(commit.effects).all(|effect| effect.is_ok()) {
             return Ok(false);
         }
+        // Segments need not be in the order of their stamps; a memtable takes them in no other.
+        if self.live.memtable().last_stamp().is_some_and(|last| commit.stamp <= last) {
+            self.spill(target)?;
+        }
         let applied =
             self.live.apply(commit.stamp, Effects::new(commit.effects), Versionstamp::ZERO);
         if applied.is_err() {
