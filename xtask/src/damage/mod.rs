@@ -254,7 +254,7 @@ impl Ward<'_> {
 /// A step that meets every number below `count` before it repeats one.
 fn stride(count: u64) -> u64 {
     // A prime that does not divide the count.
-    [7_919, 104_729].into_iter().find(|prime| count % prime != 0).unwrap_or(1)
+    [7_919, 104_729].into_iter().find(|prime| !count.is_multiple_of(*prime)).unwrap_or(1)
 }
 
 fn command(subject: &Subject, harm: &Harm) -> String {
