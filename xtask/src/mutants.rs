@@ -37,7 +37,7 @@ mod hunt {
     use icecore_sim::exhaust::every_crash;
     use icecore_sim::failures::Victim;
     use icecore_sim::mutant_disk::DiskBug;
-    use icecore_sim::rot::every_rot;
+    use icecore_sim::rot::{every_provable_loss, every_rot};
     use icecore_sim::script::{self, Script};
     use icecore_sim::trouble::TROUBLES;
     use icecore_sim::{Totals, Violation, run_seed};
@@ -61,7 +61,7 @@ mod hunt {
     }
 
     /// So many seeds come before the scripts, and all others after them: most bugs are found at once.
-    const FIRST_SEEDS: u64 = 2_000;
+    const FIRST_SEEDS: u64 = 1_000;
 
     impl Prey {
         fn all() -> impl Iterator<Item = Prey> {
@@ -180,7 +180,8 @@ mod hunt {
     fn hunt_in_scripts(arguments: &Arguments, run: &Run, prey: Prey) -> Option<Kill> {
         // The scripts run on the plain simulated disk. The cheapest examinations come first.
         let scripts = if prey.disk_bug().is_none() { script::all() } else { Vec::new() };
-        let exams: [Exam; 4] = [
+        let exams: [Exam; 5] = [
+            every_provable_loss,
             every_rot,
             |script| Victim::Script(script).fail_each(TROUBLES[0]),
             |script| Victim::Script(script).fail_each(TROUBLES[1]),

@@ -195,7 +195,6 @@ pub(super) fn scripts() -> Vec<Script> {
                 Op::Clock(100),
                 SWEEP,
                 COMPACT_ONCE,
-                Op::Compact,
                 Op::Clock(-95),
                 buffered(vec![put_until(1, 4, 10)]),
                 Op::Compact,

@@ -3,7 +3,7 @@
 use icecore_disk::sim::Rules;
 use icecore_sim::exhaust::{Chain, Effort, Exam, every_crash};
 use icecore_sim::failures::Victim;
-use icecore_sim::rot::every_rot;
+use icecore_sim::rot::{every_provable_loss, every_rot};
 use icecore_sim::script::{Script, all};
 use icecore_sim::trouble::TROUBLES;
 use icecore_sim::{Totals, World};
@@ -80,6 +80,14 @@ fn what_a_script_leaves_behind_may_be_damaged_in_every_way() {
     for name in ["commits one by one", "recycled segments", "deleted ranges"] {
         let totals = every_rot(&script(name)).unwrap_or_else(|violation| panic!("{violation}"));
         assert!(totals.harms > 500 && totals.refused_openings > 100, "{name}: {totals}");
+    }
+}
+
+#[test]
+fn what_was_provably_durable_is_not_lost_in_silence() {
+    for name in ["commits one by one", "large values", "a group in flight"] {
+        let totals = every_provable_loss(&script(name)).unwrap_or_else(|v| panic!("{v}"));
+        assert!(totals.refused_openings > 5 && totals.harms > 100, "{name}: {totals}");
     }
 }
 
