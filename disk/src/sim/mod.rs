@@ -326,13 +326,14 @@ impl SimDisk {
     }
 
     /// The files here whose sync or durable write has failed after the first so many. A file of the
-    /// log counts once writes were submitted to it under its name: before that, nothing depends
-    /// on it. Nor does anything depend on a file that was to be removed and would not go.
+    /// log counts once a write behind its header was submitted to it under its name: before that,
+    /// nothing depends on it. Nor does anything depend on a file that was to be removed and would not go.
     pub fn unsynced_files(&self, after: usize) -> Vec<Name> {
         let world = self.world();
         let failed = world.failed_syncs.get(after..).unwrap_or_default();
         let counts = |name: Name, id: &world::InodeId| {
-            let in_use = !matches!(name, Name::Wal(_)) || world.inodes[id].last_write.is_some();
+            let begun = world.inodes[id].last_write.is_some_and(|(_, start)| start > 0);
+            let in_use = begun || !matches!(name, Name::Wal(_));
             failed.contains(id) && in_use && !world.given_up.contains(id)
         };
         let here = world.directories[self.directory].names.iter();
