@@ -23,7 +23,8 @@ struct Sanitizer {
     /// The name of the command, and of the target directory.
     name: &'static str,
     flags: &'static str,
-    /// The variable that it reads, and what it is told.
+    /// The variable that it reads, and what it is told: that tests want to see what SIGBUS does, and
+    /// that a request for too much memory is refused.
     settings: (&'static str, &'static str),
     builds_std: bool,
     work: &'static [Work],
@@ -42,8 +43,10 @@ const fn all(package: &'static str) -> Work {
 const ADDRESS: Sanitizer = Sanitizer {
     name: "asan",
     flags: "-Zsanitizer=address",
-    // The tests of unreadable pages and of memory in use end processes on purpose.
-    settings: ("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=1"),
+    settings: (
+        "ASAN_OPTIONS",
+        "detect_leaks=1:detect_stack_use_after_return=1:handle_sigbus=0:allocator_may_return_null=1",
+    ),
     builds_std: false,
     work: &[
         all("icecore-disk"),
@@ -58,7 +61,10 @@ const ADDRESS: Sanitizer = Sanitizer {
 const THREAD: Sanitizer = Sanitizer {
     name: "tsan",
     flags: "-Zsanitizer=thread",
-    settings: ("TSAN_OPTIONS", "halt_on_error=0:second_deadlock_stack=1"),
+    settings: (
+        "TSAN_OPTIONS",
+        "second_deadlock_stack=1:handle_sigbus=0:allocator_may_return_null=1",
+    ),
     builds_std: true,
     work: &[
         all("icecore-memtable"),
