@@ -73,6 +73,7 @@ pub mod minimise;
 pub mod model;
 pub mod mutant_disk;
 mod perform;
+mod profile;
 mod reads;
 mod revive;
 pub mod rot;
