@@ -8,7 +8,7 @@ const SEED: u64 = 5;
 const LIFE: u64 = 1_000;
 
 fn engine() -> Engine {
-    Engine::open_in_memory(Options { workers: Workers::Manual, ..Options::default() }).unwrap()
+    Engine::open_in_memory(Options::default()).unwrap()
 }
 
 /// Commits the batch and gives its stamp.
@@ -19,6 +19,12 @@ fn commit(engine: &Engine, life: u64, number: u64) -> u64 {
 
 fn committed(number: u64, stamp: u64, durable: bool) -> Event {
     Event::Committed { number, stamp, durable, mark: 0 }
+}
+
+/// Whether the batch leaves more behind than its number.
+fn sets_a_key(life: u64, number: u64) -> bool {
+    let last = Origin { seed: SEED, life }.batch(number).pop();
+    matches!(last, Some(Change::Set(..) | Change::Grow(_)))
 }
 
 /// A store with the batches up to `number`, and a history in which they were acknowledged.
@@ -77,16 +83,17 @@ fn what_a_recovery_has_shown_must_stay() {
 #[test]
 fn a_batch_of_another_life_is_noticed() {
     let (engine, mut chronicle) = store(20);
-    commit(&engine, LIFE + 7, 21);
+    let other = (LIFE + 1..).find(|life| sets_a_key(*life, 21)).unwrap();
+    commit(&engine, other, 21);
     assert!(chronicle.verify(&engine).is_err());
 }
 
 #[test]
 fn half_a_batch_is_noticed() {
-    let (engine, mut chronicle) = store(20);
-    let changes = Origin { seed: SEED, life: LIFE }.batch(21);
-    let (half, rest) = changes.split_at(1);
-    assert!(rest.iter().any(|change| matches!(change, Change::Set(..) | Change::Grow(_))));
+    let number = (20..).find(|number| sets_a_key(LIFE, *number)).unwrap();
+    let (engine, mut chronicle) = store(number - 1);
+    let changes = Origin { seed: SEED, life: LIFE }.batch(number);
+    let (half, _) = changes.split_at(1);
     wait(submit(&engine, half, Durability::Sync)).unwrap();
     assert!(chronicle.verify(&engine).is_err());
 }
