@@ -135,7 +135,6 @@ impl Builder {
 
     /// All of the engine's own settings, for models of small stores.
     #[cfg(shuttle)]
-    #[must_use]
     pub fn engine_settings(mut self, options: Options) -> Builder {
         self.options = options;
         self

@@ -92,7 +92,7 @@ impl Stage {
     }
 
     fn draw(&self, dice: &mut Dice) -> Result<(Vec<Checked>, Vec<Drawn>), Error> {
-        let key = dice.below(KEYS) as Key;
+        let key = dice.key(KEYS);
         let checks = match dice.chance(3) {
             true => vec![(key, self.history.read(&self.engine, key)?)],
             false => Vec::new(),
@@ -100,7 +100,7 @@ impl Stage {
         let mut sets = vec![(key, Some(dice.value_bytes()))];
         if dice.chance(2) {
             let value = (self.sets_only || dice.chance(2)).then(|| dice.value_bytes());
-            sets.push((key + KEYS as Key, value));
+            sets.push((key + KEYS, value));
         }
         Ok((checks, sets))
     }
@@ -112,11 +112,12 @@ type Checked = (Key, Option<Versionstamp>);
 type Drawn = (Key, Option<usize>);
 
 /// The keys that commits choose from: few, so that they meet.
-const KEYS: u64 = 3;
+const KEYS: Key = 3;
 
 /// Short forms of common rolls.
 trait Roll {
     fn chance(&mut self, one_in: u64) -> bool;
+    fn key(&mut self, below: Key) -> Key;
     fn value_bytes(&mut self) -> usize;
 }
 
@@ -125,8 +126,12 @@ impl Roll for Dice {
         self.below(one_in) == 0
     }
 
+    fn key(&mut self, below: Key) -> Key {
+        Key::try_from(self.below(u64::from(below))).expect("it is below a key")
+    }
+
     fn value_bytes(&mut self) -> usize {
-        [8, 200, 900, 1400][self.below(4) as usize]
+        self.among(&[8, 200, 900, 1400])
     }
 }
 
@@ -154,7 +159,7 @@ pub fn stubborn(stage: &Stage, dice: &mut Dice) -> Result<(), Error> {
 /// Reads keys and pictures.
 pub fn reader(stage: &Stage, dice: &mut Dice) -> Result<(), Error> {
     for _ in 0..3 {
-        stage.history.read(&stage.engine, dice.below(KEYS * 2) as Key)?;
+        stage.history.read(&stage.engine, dice.key(KEYS * 2))?;
     }
     let picture = stage.history.snapshot(&stage.engine)?;
     stage.history.look(&picture).map(drop)
@@ -165,7 +170,7 @@ pub fn holder(stage: &Stage, dice: &mut Dice) -> Result<(), Error> {
     let picture = stage.history.snapshot(&stage.engine)?;
     let first = stage.history.look(&picture)?;
     for _ in 0..3 {
-        let key = dice.below(KEYS * 2) as Key;
+        let key = dice.key(KEYS * 2);
         let got = picture.1.get(&key_bytes(key))?.map(|record| record.stamp.get());
         assert_eq!(got, first.get(&key).map(|(stamp, _)| *stamp), "a picture has changed");
         model::turn();

@@ -72,7 +72,7 @@ impl History {
         inner.values += 1;
         let number = inner.values;
         let mut value = number.to_le_bytes().to_vec();
-        value.resize(bytes.max(4), number as u8);
+        value.resize(bytes.max(4), number.to_le_bytes()[0]);
         (number, value)
     }
 
@@ -215,9 +215,9 @@ impl Inner {
                 Seen::Point { found: one, .. } => found.extend(one.iter().copied()),
             }
         }
-        for (place, item) in found.into_iter().enumerate() {
-            known.clear();
-            known.insert(place as Key, item);
+        for item in found {
+            // One at a time: a key may have been read at many stamps.
+            known.insert(0, item);
             self.adopt_from(&known);
         }
     }
@@ -266,7 +266,7 @@ pub fn collect(scan: Scan) -> Result<State, Error> {
 fn number_of(value: &[u8]) -> u32 {
     let bytes = value[..4].try_into().expect("four bytes");
     let number = u32::from_le_bytes(bytes);
-    assert!(value[4..].iter().all(|byte| *byte == number as u8), "value {number} is damaged");
+    assert!(value[4..].iter().all(|byte| *byte == number.to_le_bytes()[0]), "value {number} is damaged");
     number
 }
 

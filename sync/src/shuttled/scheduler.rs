@@ -41,6 +41,12 @@ impl Dice {
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
+
+    /// One of `choices`, of which there is at least one.
+    #[expect(clippy::cast_possible_truncation, reason = "it is below a length")]
+    pub fn among<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
+    }
 }
 
 /// How threads are chosen in one execution.
@@ -128,9 +134,9 @@ impl<S: Iterator<Item = u64>> Scheduler for Seeded<S> {
         let seed = self.seeds.next()?;
         (self.on_begin)(seed);
         self.dice = Dice::new(seed);
-        self.early = [0, 1000, 200, 50][self.dice.below(4) as usize];
+        self.early = self.dice.among(&[0, 1000, 200, 50]);
         self.policy = if seed.is_multiple_of(2) {
-            Policy::Walk { stay: [0, 32, 56, 62, 63][self.dice.below(5) as usize] }
+            Policy::Walk { stay: self.dice.among(&[0, 32, 56, 62, 63]) }
         } else {
             Policy::Priorities(Priorities::new(&mut self.dice))
         };
@@ -164,9 +170,7 @@ impl<S: Iterator<Item = u64>> Scheduler for Seeded<S> {
                 Policy::Walk { stay } if stays && !is_yielding && self.dice.below(64) < *stay => {
                     current?
                 }
-                Policy::Walk { .. } => {
-                    self.awake[self.dice.below(self.awake.len() as u64) as usize]
-                }
+                Policy::Walk { .. } => self.dice.among(&self.awake),
                 Policy::Priorities(priorities) => {
                     priorities.choose(&self.awake, current, is_yielding, &mut self.dice)
                 }
