@@ -29,7 +29,6 @@ mod powercut;
 mod programme;
 mod recovery;
 mod replay;
-#[allow(dead_code, reason = "its checks come one by one")]
 mod report;
 mod sanitizers;
 mod search;

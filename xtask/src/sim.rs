@@ -141,7 +141,7 @@ fn tell<T>(what: &str, outcome: Result<T, Violation>) -> bool {
 
 /// A share in percent, rounded down, so that only all of it is 100 %.
 fn percent(part: u64, whole: u64) -> String {
-    let tenths = if whole == 0 { 1_000 } else { part * 1_000 / whole };
+    let tenths = (part * 1_000).checked_div(whole).unwrap_or(1_000);
     match (tenths / 10, tenths % 10) {
         (whole, 0) => format!("{whole} %"),
         (whole, tenths) => format!("{whole}.{tenths} %"),
