@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| icecore_fuzz_targets::engine_crash::run(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| icecore_fuzz_stores::engine_crash::run(bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| icecore_fuzz_targets::engine_ops::run(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| icecore_fuzz_stores::engine_ops::run(bytes));

@@ -10,18 +10,14 @@
 //! - The log: [`wal_frames`], [`wal_tail`].
 //! - Tables: [`sst_open`], [`block_decode`], [`index_filter`], [`compress`].
 //! - What is stored: [`key_codec`], [`v8_value`]; and [`manifest`], which says in which files.
-//! - The whole store: [`engine_ops`], [`engine_crash`], [`dir_mutate`].
+//! - The whole store, in a crate of their own: [`engine_ops`], [`engine_crash`], [`dir_mutate`].
 //!
-//! Bytes become structure by [`choices`], and histories of the simulation by `plan`. Where a
-//! format has checksums, the target puts the right ones in, because no fuzzer guesses them.
+//! Bytes become structure by [`choices`]. Where a format has checksums, the target puts the right
+//! ones in, because no fuzzer guesses them.
 
 pub mod allocation;
 pub mod block_decode;
-pub mod choices;
 pub mod compress;
-pub mod dir_mutate;
-pub mod engine_crash;
-pub mod engine_ops;
 pub mod index_filter;
 pub mod key_codec;
 pub mod manifest;
@@ -30,8 +26,9 @@ pub mod v8_value;
 pub mod wal_frames;
 pub mod wal_tail;
 
-mod plan;
 mod wal_image;
+
+pub use icecore_fuzz_stores::{choices, dir_mutate, engine_crash, engine_ops};
 
 /// A target: its name, and what it does with its input.
 pub type Target = (&'static str, fn(&[u8]));
