@@ -233,7 +233,8 @@ impl Log {
     }
 
     /// Makes everything durable and then says so in the log, so that later damage to it is
-    /// recognised. For idle moments; it does nothing when the log already ends so.
+    /// recognised. For idle moments; it says nothing when the log already ends so, or when a commit
+    /// came meanwhile.
     ///
     /// # Errors
     /// [`Error::Poisoned`].

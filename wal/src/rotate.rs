@@ -76,7 +76,6 @@ impl Log {
         let mut state = self.lock();
         state.check_open()?;
         if state.fits(payload_bytes) && state.queued() < QUEUED_MAX {
-            state.reserved = payload_bytes;
             return Ok(());
         }
         state.hushed = !planted(Planted::WakersUnderLock);
@@ -97,7 +96,6 @@ impl Log {
             state.rotating = false;
             rotated?;
         }
-        state.reserved = payload_bytes;
         if state.queued() >= QUEUED_MAX {
             drop(state);
             self.drive(Goal::Queued(QUEUED_MAX))?;

@@ -8,6 +8,8 @@
 //! 2. A group that must be durable is written durably if everything below it becomes durable by
 //!    itself; otherwise it is written plainly and a sync is demanded, which covers both.
 //! 3. After a failure nothing moves any more: no write is submitted, no position advances.
+//! 4. Behind every commit there is room for a beacon and an end, and behind a beacon for an end, in
+//!    the same segment: no commit is ever without a place for what proves that it was durable.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -93,8 +95,6 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     /// While a successor is made, nothing may be appended behind the length that it records.
     pub(crate) rotating: bool,
-    /// Bytes of payload that the next commit was promised.
-    pub(crate) reserved: usize,
     /// Where the last frame ends.
     end: u32,
     last_kind: Option<u8>,
@@ -131,7 +131,6 @@ impl State {
             failure: None,
             closed: false,
             rotating: false,
-            reserved: 0,
             end,
             last_kind: None,
             last_group_durable: true,
@@ -188,24 +187,26 @@ impl State {
         self.queue.len()
     }
 
-    /// Whether a commit of `payload` bytes fits behind the last frame, with room to spare for a
-    /// beacon and an end.
+    /// Whether a commit of `payload` bytes fits behind the last frame, with room for a beacon and an
+    /// end behind it. What fits goes on to fit until something is appended that is no beacon.
     pub(crate) fn fits(&self, payload: usize) -> bool {
-        self.fits_behind(u64::from(self.end), payload)
-    }
-
-    fn fits_behind(&self, end: u64, payload: usize) -> bool {
-        end_after(end, payload, self.segment.block_bytes) <= u64::from(self.segment.bytes)
-    }
-
-    /// Whether a beacon would say anything, and leaves room for the promised commit.
-    pub(crate) fn wants_beacon(&self) -> bool {
         let block = self.segment.block_bytes;
-        let end = align_up(u64::from(self.end), block) + u64::from(block);
-        self.last_kind == Some(COMMIT) && !self.rotating && self.fits_behind(end, self.reserved)
+        let mut end = u64::from(self.end);
+        if self.last_kind == Some(COMMIT) {
+            // A beacon may come between the promise of room and the commit.
+            end = align_up(end, block) + u64::from(block);
+        }
+        end_after(end, payload, block) <= u64::from(self.segment.bytes)
     }
 
-    /// Whether an end can be written. Its room was kept free by every commit and every beacon.
+    /// Whether a beacon would say something, and all there is to say: a commit that came after the
+    /// sync has its turn later, when there must be room for another beacon.
+    pub(crate) fn wants_beacon(&self) -> bool {
+        let complete = self.progress.durable().position == self.end();
+        self.last_kind == Some(COMMIT) && complete && !self.rotating
+    }
+
+    /// Whether an end can be written. There is room for it (4).
     pub(crate) fn wants_end(&self) -> bool {
         self.last_kind != Some(END) && !self.rotating
     }
@@ -215,7 +216,6 @@ impl State {
         assert!(frame.stamp > self.last_appended, "stamps increase");
         assert!(frame.stamp < self.segment.ceiling, "stamps stay below the ceiling");
         assert!(self.fits(frame.payload.len()), "room is reserved first");
-        self.reserved = 0;
         self.last_appended = frame.stamp;
         self.last_clock_ms = frame.clock_ms;
         self.push(frame);
@@ -421,12 +421,11 @@ impl Flight {
     }
 }
 
-/// How large a segment must be for a commit of `payload` bytes behind `end`, and a block for the
-/// frame that closes the log.
+/// How large a segment must be for a commit of `payload` bytes behind `end`, a beacon and an end.
 pub(crate) fn end_after(end: u64, payload: usize, block_bytes: u32) -> u64 {
     let frame = (HEADER_BYTES + payload) as u64;
-    let closing = u64::from(block_bytes);
-    align_up(align_up(end, block_bytes) + frame, block_bytes) + closing
+    let marks = 2 * u64::from(block_bytes);
+    align_up(align_up(end, block_bytes) + frame, block_bytes) + marks
 }
 
 /// A frame that carries nothing but what is durable.

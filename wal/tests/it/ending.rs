@@ -1,5 +1,9 @@
 //! How a log ends: clean, torn or corrupt, and what recovery proves.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+
 use icecore_disk::sim::{Crash, Damage, Filler, Rules, SimDisk};
 use icecore_disk::{Disk, Name};
 use icecore_model::{DatabaseId, LogPosition, Versionstamp};
@@ -105,6 +109,87 @@ fn a_beacon_proves_the_last_commit() {
     store.disk.crash(Crash::KeepAll);
     store.disk.corrupt(WAL, u64::from(first) + 41, Damage::RandomSector).unwrap();
     assert_eq!(corrupt_at(&store), (WAL, 512));
+}
+
+/// Destroys the last commit in a copy, which recovery must notice.
+fn assert_that_the_last_commit_is_proved(store: &Store, what: &str) {
+    let last = |segment: &u32| {
+        let commits = frames(&store.disk, *segment).into_iter().filter(|(_, _, h)| h.kind == 1);
+        commits.last().map(|(start, ..)| (Name::Wal(u64::from(*segment)), u64::from(start)))
+    };
+    let (wal, start) = store.active().iter().rev().find_map(last).unwrap();
+    let disk = store.disk.fork();
+    disk.crash(Crash::KeepAll);
+    disk.corrupt(wal, start + 39, FLIP).unwrap();
+    let answer = store.recover(&*disk.reopen());
+    assert!(
+        matches!(answer, Err(Error::Corrupt { file, .. }) if file == wal),
+        "{what}: {answer:?}"
+    );
+}
+
+#[test]
+fn a_beacon_has_room_behind_every_commit_of_a_segment() {
+    for payload in [1, 400, 500, 1000, 3000] {
+        for commits in 1..12 {
+            let store = Store::new();
+            for _ in 0..commits {
+                store.commit(&vec![3; payload], SYNC);
+            }
+            store.log.beacon().unwrap();
+            assert_that_the_last_commit_is_proved(&store, &format!("{commits} of {payload}"));
+            store.log.close().unwrap();
+            assert_eq!(store.recover(&*store.disk).unwrap().0.ending, Ending::Clean);
+        }
+    }
+}
+
+#[test]
+fn a_beacon_between_a_promise_and_its_commit_takes_no_room_from_it() {
+    for promised in [0, 1, 400, 1000, 2000] {
+        for commits in 1..12 {
+            let store = Store::new();
+            for _ in 0..commits {
+                store.commit(&[3; 1], SYNC);
+            }
+            store.log.reserve(promised).unwrap();
+            store.log.beacon().unwrap();
+            assert_that_the_last_commit_is_proved(&store, &format!("{commits}, then {promised}"));
+            let stamp = store.log.last_appended().next();
+            store.log.append(stamp, 1000 + stamp.get(), &vec![4; promised], SYNC).unwrap();
+            store.log.wait(stamp).unwrap();
+            store.log.beacon().unwrap();
+            assert_that_the_last_commit_is_proved(&store, &format!("{commits} and {promised}"));
+            store.log.close().unwrap();
+            let (recovery, read) = store.recover(&*store.disk).unwrap();
+            assert_eq!((recovery.ending, read.len()), (Ending::Clean, commits + 1));
+        }
+    }
+}
+
+/// Appends a commit when it is woken, once.
+struct Appending(Arc<Store>, AtomicBool);
+
+impl Wake for Appending {
+    fn wake(self: Arc<Self>) {
+        if !self.1.swap(true, Ordering::SeqCst) {
+            self.0.append(b"two", SYNC);
+        }
+    }
+}
+
+#[test]
+fn a_beacon_does_not_vouch_for_a_commit_that_came_meanwhile_and_the_next_one_does() {
+    let store = Arc::new(Store::new());
+    let first = store.append(b"one", SYNC);
+    let waker = Waker::from(Arc::new(Appending(store.clone(), AtomicBool::new(false))));
+    assert!(store.log.poll_visible(first, &waker).is_pending());
+    store.log.beacon().unwrap();
+    let second = store.log.last_appended();
+    assert_eq!(second, first.next(), "it was woken while the beacon made the first durable");
+    store.log.wait(second).unwrap();
+    store.log.beacon().unwrap();
+    assert_that_the_last_commit_is_proved(&store, "the second");
 }
 
 #[test]

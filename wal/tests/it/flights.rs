@@ -1,9 +1,16 @@
 //! Several writes in flight, completed in any order.
 
-use icecore_disk::sim::Crash;
+use icecore_disk::sim::{Crash, Rules, SimDisk};
 use icecore_model::Versionstamp;
+use icecore_wal::LogOptions;
 
-use crate::support::{BUFFERED, SYNC, Store, frames, stamps};
+use crate::support::{BUFFERED, SMALL, SYNC, Store, frames, stamps};
+
+/// A log whose first segment has room for some commits.
+fn roomy() -> Store {
+    let options = LogOptions { segment_bytes: 8192, ..SMALL };
+    Store::on(SimDisk::new(1, Rules::power_cut()), options)
+}
 
 /// Submits the pending group. Completions come first among the choices, so this one is last.
 fn submit(store: &Store, in_flight: u64) {
@@ -12,7 +19,7 @@ fn submit(store: &Store, in_flight: u64) {
 
 #[test]
 fn visibility_follows_the_order_of_stamps_whatever_completes_first() {
-    let store = Store::new();
+    let store = roomy();
     for in_flight in 0..3 {
         store.append(&[0; 600], SYNC);
         submit(&store, in_flight);
@@ -30,7 +37,7 @@ fn visibility_follows_the_order_of_stamps_whatever_completes_first() {
 
 #[test]
 fn no_more_writes_are_in_flight_than_allowed() {
-    let store = Store::new();
+    let store = roomy();
     for in_flight in 0..4 {
         store.append(&[0; 10], SYNC);
         submit(&store, in_flight);
