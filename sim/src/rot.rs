@@ -89,12 +89,6 @@ fn provable_losses(script: &Script, close: bool) -> Result<Totals, Violation> {
     let mut totals = Totals::default();
     let mut segments = world.disk.snapshot_files();
     segments.retain(|(name, _)| matches!(name, Name::Wal(_)));
-    // A segment that is nearly full has no room for a beacon.
-    let room_min = 4 * world.options.log.block_bytes as usize;
-    let room = |content: &[u8]| content.len() - content.iter().rposition(|b| *b != 0).unwrap_or(0);
-    if !close && segments.iter().any(|(_, content)| room(content) < room_min) {
-        return Ok(totals);
-    }
     for (name, content) in segments {
         let bytes = content.len() as u64;
         for at in (0..bytes).step_by(SECTOR) {

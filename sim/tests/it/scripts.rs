@@ -85,9 +85,11 @@ fn what_a_script_leaves_behind_may_be_damaged_in_every_way() {
 
 #[test]
 fn what_was_provably_durable_is_not_lost_in_silence() {
-    for name in ["commits one by one", "large values", "a group in flight"] {
+    let full = ["rotation", "rotation into spares", "deleted ranges in the log"];
+    let roomy = ["commits one by one", "large values", "a group in flight"];
+    for name in roomy.into_iter().chain(full) {
         let totals = every_provable_loss(&script(name)).unwrap_or_else(|v| panic!("{v}"));
-        assert!(totals.refused_openings > 5 && totals.harms > 100, "{name}: {totals}");
+        assert!(totals.refused_openings > 5 && totals.harms > 50, "{name}: {totals}");
     }
 }
 
