@@ -14,7 +14,7 @@ use icecore_model::{Change, DatabaseId, Effect, Effects, Entry, Versionstamp};
 use icecore_sstable::{
     BlockCache, Compression, ReadMode, Table, TableEnv, TableId, TableOptions, TableWriter,
 };
-use icecore_wal::{Durability, Log, LogEnv, LogOptions, Roster};
+use icecore_wal::{Claim, Durability, Log, LogEnv, LogOptions, Roster};
 use tempfile::TempDir;
 
 const KEYS: u64 = 200_000;
@@ -26,7 +26,7 @@ impl Roster for AnythingGoes {
         Ok(())
     }
 
-    fn admit(&self, _bytes: u64) -> io::Result<()> {
+    fn admit(&self, _bytes: u64, _claim: Claim) -> io::Result<()> {
         Ok(())
     }
 }
@@ -56,7 +56,7 @@ fn log(c: &mut Criterion) {
         group.bench_function(format!("append and wait, {name}"), |b| {
             b.iter(|| {
                 stamp = stamp.next();
-                log.reserve(effects.len()).expect("there is room");
+                log.reserve(effects.len(), Claim::Ordinary).expect("there is room");
                 log.append(stamp, 0, &effects, durability).expect("it appends");
                 log.wait(stamp).expect("it becomes visible");
             });

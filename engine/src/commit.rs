@@ -21,7 +21,7 @@ use std::task::{Context, Poll};
 use icecore_model::key::VERSIONSTAMP_PART_BYTES;
 use icecore_model::{Planted, Timestamp, Versionstamp, planted};
 use icecore_sync::{MutexGuard, lock};
-use icecore_wal::Durability;
+use icecore_wal::{Claim, Durability};
 
 use crate::batch::{Batch, Check, Current, Mutation, Outcome};
 use crate::core::{Core, Writer};
@@ -69,20 +69,19 @@ impl Core {
         durability: Durability,
     ) -> Result<Submitted, Error> {
         self.validate(batch)?;
-        self.keep_pace()?;
+        let claim = claim(batch.mutations);
+        self.keep_pace(claim)?;
         let mut guard = self.lock_writer()?;
         let writer = guard.writer().ok_or_else(|| self.why_not_writable())?;
         let now_ms = self.now_ms();
         if let Some(failed) = self.failed_checks(batch.checks, writer.last, now_ms)? {
             return Ok(failed);
         }
-        let deletes =
-            |m: &Mutation<'_>| matches!(m, Mutation::Delete { .. } | Mutation::DeleteRange { .. });
         let base = NewestState { core: self, now_ms };
         let mut expires_at = None;
         // Before the memtable may be frozen: the note belongs to the one that takes the deletions.
         writer.deletions |= batch.mutations.iter().any(deletes);
-        let stamp = self.append(writer, durability, now_ms, &mut |_, stamp, effects| {
+        let stamp = self.append(writer, durability, claim, now_ms, &mut |_, stamp, effects| {
             expires_at = resolve::resolve(batch.mutations, stamp, &base, effects)?;
             limit("a commit's encoded effects", self.options.commit_bytes_max, effects.len())
         })?;
@@ -105,7 +104,7 @@ impl Core {
             let writer = guard.writer().ok_or_else(|| self.why_not_writable())?;
             let now_ms = self.now_ms();
             writer.deletions = true;
-            let stamp = self.append(writer, durability, now_ms, fill)?;
+            let stamp = self.append(writer, durability, Claim::Freeing, now_ms, fill)?;
             self.tell(writer, stamp);
             stamp
         };
@@ -133,6 +132,7 @@ impl Core {
         &self,
         writer: &mut Writer,
         durability: Durability,
+        claim: Claim,
         now_ms: u64,
         fill: &mut Fill<'_>,
     ) -> Result<Versionstamp, Error> {
@@ -140,7 +140,8 @@ impl Core {
         let stamp = writer.last.next();
         let mut effects = std::mem::take(&mut writer.effects);
         effects.clear();
-        let filled = fill(self, stamp, &mut effects).and_then(|()| self.reserve(effects.len()));
+        let filled = fill(self, stamp, &mut effects);
+        let filled = filled.and_then(|()| self.reserve(effects.len(), claim, writer));
         let appended = filled.and_then(|()| {
             let armed = PoisonUnlessDisarmed(log);
             writer
@@ -168,11 +169,16 @@ impl Core {
     }
 
     /// Makes room in the log.
-    fn reserve(&self, bytes: usize) -> Result<(), Error> {
+    fn reserve(&self, bytes: usize, claim: Claim, writer: &mut Writer) -> Result<(), Error> {
         let log = self.log()?;
-        match log.reserve(bytes).map_err(Error::from) {
+        match log.reserve(bytes, claim).map_err(Error::from) {
             Ok(()) => Ok(()),
             Err(error) => {
+                let full = matches!(error, Error::OutOfSpace { .. });
+                if full && claim == Claim::Freeing && !writer.inserter.memtable().is_empty() {
+                    // The flush gives back what the log has taken, and compaction what was deleted.
+                    self.freeze(writer);
+                }
                 if log.is_poisoned() {
                     self.poison(&error);
                 }
@@ -273,6 +279,17 @@ impl Core {
 
 /// A frame's header and, for a durable commit, the padding of its block.
 const LOG_BYTES_PER_COMMIT_MIN: u64 = 512;
+
+fn deletes(mutation: &Mutation<'_>) -> bool {
+    matches!(mutation, Mutation::Delete { .. } | Mutation::DeleteRange { .. })
+}
+
+/// A commit that only deletes leads to room. An update may turn out to delete, but that is known only
+/// under the lock.
+fn claim(mutations: &[Mutation<'_>]) -> Claim {
+    let frees = !mutations.is_empty() && mutations.iter().all(deletes);
+    if frees { Claim::Freeing } else { Claim::Ordinary }
+}
 
 /// The memory for encoded effects that is kept from one commit to the next.
 const EFFECTS_BYTES_KEPT: usize = 1 << 20;

@@ -76,7 +76,8 @@ pub struct Options {
     pub handle_sigbus: bool,
     /// Memory for decompressed blocks.
     pub cache_bytes: usize,
-    /// Disk space that commits leave free, for the flushes and compactions that make room again. It
+    /// Disk space that commits leave free, for what makes room again. Commits of deletions alone
+    /// leave half of it free, for the flushes and compactions that make space of them. That half
     /// should hold every memtable, and what one merge of level 0 writes.
     pub reserve_bytes: u64,
     /// The longest key in bytes, keyspace byte included.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use icecore_wal::Claim;
+
 use crate::compact::pick::owed_bytes;
 use crate::core::Core;
 use crate::error::Error;
@@ -10,6 +12,10 @@ use crate::stall::{Bounds, Load, Pace, Reason, pace};
 
 /// How long a stopped commit waits before it looks again although nothing was announced.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// So often a stopped commit has the workers try again when there is room. The first attempt that
+/// fails may have begun before there was.
+const RETRIES: u32 = 2;
 
 impl Core {
     /// How fast writers may go at this moment.
@@ -36,9 +42,10 @@ impl Core {
     }
 
     /// Holds a commit back as long as flush and compaction need it.
-    pub(crate) fn keep_pace(&self) -> Result<(), Error> {
+    pub(crate) fn keep_pace(&self, claim: Claim) -> Result<(), Error> {
         // Without a log nobody would ever make room: what was recovered stays in memory.
         self.log()?;
+        let mut retries = RETRIES;
         loop {
             match self.pace() {
                 Pace::Free => return Ok(()),
@@ -48,7 +55,16 @@ impl Core {
                     }
                     return Ok(());
                 }
-                Pace::Stop(reason) => self.wait_for_room(reason)?,
+                Pace::Stop(reason) => match self.wait_for_room(reason, &mut retries) {
+                    // What cannot be merged for want of room may fit once more of it is deleted.
+                    // What deletions take of memory is bounded all the same.
+                    Err(Error::OutOfSpace { .. })
+                        if claim == Claim::Freeing && reason == Reason::LevelZeroTables =>
+                    {
+                        return Ok(());
+                    }
+                    waited => waited?,
+                },
             }
         }
     }
@@ -62,8 +78,8 @@ impl Core {
 
     /// Waits until a flush or a compaction has changed something, or does one where there are no
     /// threads for it. If the last attempt of what would help failed, so does the commit: with that
-    /// failure.
-    fn wait_for_room(&self, reason: Reason) -> Result<(), Error> {
+    /// failure, unless it was want of room and there is room now.
+    fn wait_for_room(&self, reason: Reason, retries: &mut u32) -> Result<(), Error> {
         self.check_open()?;
         self.counters.stopped();
         if self.options.workers == Workers::Manual {
@@ -74,19 +90,34 @@ impl Core {
             self.collect_garbage();
             return Ok(());
         }
-        let seen = {
+        let (failure, seen) = {
             let state = self.state.lock();
             state.check_poison()?;
             let merging = match reason {
                 Reason::FrozenMemtables => None,
                 Reason::LevelZeroTables | Reason::OwedBytes => state.compaction_failure.as_ref(),
             };
-            if let Some(error) = state.flush_failure.as_ref().or(merging) {
-                return Err(error.clone());
-            }
-            state.changes
+            (state.flush_failure.as_ref().or(merging).cloned(), state.changes)
         };
-        self.state.wait_for_change(seen, STOP_PATIENCE);
+        match failure {
+            None => self.state.wait_for_change(seen, STOP_PATIENCE),
+            Some(Error::OutOfSpace { .. }) if *retries > 0 && self.has_room()? => {
+                *retries -= 1;
+                let mut state = self.state.lock();
+                state.flush_failure = None;
+                state.compaction_failure = None;
+                // Wakes the workers, which would wait longer after a failure.
+                self.state.announce(&mut state);
+            }
+            Some(error) => return Err(error),
+        }
         Ok(())
+    }
+
+    /// Whether the disk has room for commits again, and for the table of a memtable.
+    fn has_room(&self) -> Result<bool, Error> {
+        let disk = &self.env.disk;
+        let free = disk.free_bytes().map_err(|e| Error::io(disk.label(), "measure", e))?;
+        Ok(free >= self.options.reserve_bytes.max(self.options.memtable_bytes as u64))
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use icecore_model::{Planted, Versionstamp, planted};
-use icecore_wal::Roster;
+use icecore_wal::{Claim, Roster};
 
 use crate::core::SharedState;
 use crate::error::Error;
@@ -38,10 +38,14 @@ impl Roster for ManifestRoster {
         })
     }
 
-    fn admit(&self, bytes: u64) -> io::Result<()> {
+    fn admit(&self, bytes: u64, claim: Claim) -> io::Result<()> {
         let Some(shared) = self.state.get() else { return Ok(()) };
-        let free = shared.disk.free_bytes()?;
-        if free < bytes.saturating_add(shared.reserve_bytes) {
+        let left_free = match claim {
+            Claim::Ordinary => shared.reserve_bytes,
+            // The flush and the compaction that turn deletions into space have the other half.
+            Claim::Freeing => shared.reserve_bytes / 2,
+        };
+        if shared.disk.free_bytes()? < bytes.saturating_add(left_free) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())

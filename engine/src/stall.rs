@@ -118,7 +118,7 @@ pub(crate) fn pace(load: &Load, bounds: &Bounds) -> Pace {
     let tables = (load.level0_tables as u64, bounds.tables(), Reason::LevelZeroTables);
     let frozen = (load.frozen_memtables as u64, bounds.frozen(), Reason::FrozenMemtables);
     let owed = (load.owed_bytes, bounds.owed(), Reason::OwedBytes);
-    if let Some((.., reason)) = [tables, frozen].iter().find(|(held, span, _)| *held >= span.hard) {
+    if let Some((.., reason)) = [frozen, tables].iter().find(|(held, span, _)| *held >= span.hard) {
         return Pace::Stop(*reason);
     }
     let delays = [tables, frozen, owed].map(|(held, span, reason)| (delay(held, span), reason));

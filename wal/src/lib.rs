@@ -11,11 +11,11 @@
 //! # use std::{io, sync::Arc};
 //! # use icecore_disk::{random::SeededRandom, sim::{Rules, SimDisk}};
 //! # use icecore_model::{DatabaseId, Versionstamp};
-//! # use icecore_wal::{Durability, Log, LogEnv, LogOptions, Roster, recover};
+//! # use icecore_wal::{Claim, Durability, Log, LogEnv, LogOptions, Roster, recover};
 //! # struct Manifest;
 //! # impl Roster for Manifest {
 //! #     fn activate(&self, _: u32, _: Versionstamp) -> io::Result<()> { Ok(()) }
-//! #     fn admit(&self, _: u64) -> io::Result<()> { Ok(()) }
+//! #     fn admit(&self, _: u64, _: Claim) -> io::Result<()> { Ok(()) }
 //! # }
 //! # let disk = SimDisk::new(1, Rules::none());
 //! # let database = DatabaseId([7; 16]);
@@ -27,7 +27,7 @@
 //! # };
 //! let log = Log::create(env, LogOptions::default(), 1, None, Versionstamp::ZERO)?;
 //! let stamp = Versionstamp::new(1);
-//! log.reserve(b"effects".len())?;
+//! log.reserve(b"effects".len(), Claim::Ordinary)?;
 //! log.append(stamp, 1_700_000_000_000, b"effects", Durability::Sync)?;
 //! log.wait(stamp)?;
 //! log.close()?;
@@ -89,6 +89,15 @@ pub enum Durability {
     Buffered,
 }
 
+/// What a commit may claim of a disk that is nearly full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It leaves alone what is kept for other purposes.
+    Ordinary,
+    /// It leads to room, so that it may use a part of that.
+    Freeing,
+}
+
 /// How the log uses its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {
@@ -136,9 +145,12 @@ pub trait Roster: Send + Sync {
     /// `StorageFull` only when nothing was recorded for want of space: the log then goes on in the
     /// segment that it has. Any other failure poisons it.
     fn activate(&self, segment: u32, ceiling: Versionstamp) -> io::Result<()>;
-    /// Whether `bytes` more may be used on the disk; `StorageFull` when the space that is kept
-    /// for other purposes would be touched.
-    fn admit(&self, bytes: u64) -> io::Result<()>;
+    /// Whether `bytes` more may be used on the disk by whoever has this claim; `StorageFull` when the
+    /// space that is kept for other purposes would be touched.
+    ///
+    /// # Errors
+    /// As above, and what the disk says when it is asked.
+    fn admit(&self, bytes: u64, claim: Claim) -> io::Result<()>;
 }
 
 /// What a log has done since it was created.

@@ -15,9 +15,9 @@ use icecore_disk::Disk;
 use icecore_model::Versionstamp;
 use icecore_sync::MutexGuard;
 
-use crate::Error;
 use crate::log::Log;
 use crate::segment::{self, Blank};
+use crate::{Claim, Error};
 
 /// How much is written at once when a spare is made. Written in larger pieces, a file lies in the
 /// page cache in larger units, and then several durable writes in flight get into each other's way.
@@ -93,7 +93,7 @@ impl Log {
     fn make_spare(&self, number: u32) -> Result<Blank, Error> {
         let disk = &*self.env.disk;
         let bytes = self.usual_bytes();
-        self.admit(number, u64::from(bytes))?;
+        self.admit(number, u64::from(bytes), Claim::Ordinary)?;
         let blank = Blank::create(disk, number, bytes)?;
         match blank.fill(disk) {
             Ok(()) => Ok(blank),

@@ -11,6 +11,12 @@
 //! whose header proves how long its predecessor must be. Want of space up to 2, and at 3
 //! before anything was recorded, leaves no trace: the old segment stays the current one. Any other
 //! failure of 3 poisons the log, because it is not known whether the record will be found.
+//!
+//! Room on the disk is asked for when a segment is begun, once for all commits in it. A segment that
+//! only a [freeing](Claim::Freeing) commit could begin is short, and other commits that find room in
+//! it must ask for themselves, until one is admitted: else every deletion would open a door to the
+//! reserve for whatever comes after it. The same is true of the segment that a log begins with, for
+//! which nobody has asked.
 
 use std::sync::Arc;
 
@@ -24,11 +30,15 @@ use crate::log::{Goal, Log};
 use crate::retire::Spares;
 use crate::segment::{self, Blank, Segment};
 use crate::state::{State, end_after};
-use crate::{Error, LogEnv, LogOptions};
+use crate::{Claim, Error, LogEnv, LogOptions};
 
 /// Groups that may wait beyond those in flight before appending waits for them: a bound on the
 /// memory that a caller who never waits can fill.
 const QUEUED_MAX: usize = 4;
+
+/// The usual size of a segment that only a freeing commit could begin: little of the reserve, and
+/// enough for some hundreds of deletions.
+const FREEING_BYTES: u32 = 256 << 10;
 
 impl Log {
     /// Creates segment `number`, durably, and a log that goes on in it.
@@ -61,37 +71,45 @@ impl Log {
         Ok(Log::over(env, options, spares, state))
     }
 
-    /// Makes room for one commit with `payload_bytes` of encoded effects. It may begin another
-    /// segment, which takes several syncs, and it waits when too much is appended that nobody has
-    /// written yet. One thread at a time may reserve and append. Wakers that become due meanwhile
+    /// Makes room for one commit with `payload_bytes` of encoded effects, and this claim to the disk.
+    /// It may begin another segment, which takes several syncs, and it waits when too much is appended
+    /// that nobody has written yet. One thread at a time may reserve and append. Wakers that become due meanwhile
     /// are left for [`Log::wake_left`].
     ///
     /// # Errors
-    /// [`Error::TooLarge`]; [`Error::OutOfSpace`] and [`Error::Io`] when another segment was needed and
-    /// could not be made, which leaves no trace; [`Error::Poisoned`] and [`Error::Closed`].
-    pub fn reserve(&self, payload_bytes: usize) -> Result<(), Error> {
+    /// [`Error::TooLarge`]; [`Error::OutOfSpace`] and [`Error::Io`] when the roster does not admit the
+    /// commit, or another segment was needed and could not be made, which leaves no trace;
+    /// [`Error::Poisoned`] and [`Error::Closed`].
+    pub fn reserve(&self, payload_bytes: usize, claim: Claim) -> Result<(), Error> {
         if payload_bytes > COMMIT_BYTES_MAX {
             return Err(Error::TooLarge { max: COMMIT_BYTES_MAX, got: payload_bytes });
         }
         let mut state = self.lock();
         state.check_open()?;
+        if state.on_reserve && claim == Claim::Ordinary && state.fits(payload_bytes) {
+            let number = state.segment.number;
+            drop(state);
+            self.admit(number, 0, claim)?;
+            state = self.lock();
+            state.on_reserve = false;
+        }
         if state.fits(payload_bytes) && state.queued() < QUEUED_MAX {
             return Ok(());
         }
         state.hushed = !planted(Planted::WakersUnderLock);
         drop(state);
-        let made = self.make_room(payload_bytes);
+        let made = self.make_room(payload_bytes, claim);
         self.lock().hushed = false;
         made
     }
 
     /// The slow part of reserving.
-    fn make_room(&self, payload_bytes: usize) -> Result<(), Error> {
+    fn make_room(&self, payload_bytes: usize, claim: Claim) -> Result<(), Error> {
         let mut state = self.lock();
         if !state.fits(payload_bytes) {
             state.rotating = true;
             drop(state);
-            let rotated = self.rotate(payload_bytes);
+            let rotated = self.rotate(payload_bytes, claim);
             state = self.lock();
             state.rotating = false;
             rotated?;
@@ -104,15 +122,14 @@ impl Log {
     }
 
     /// Goes on in another segment that has room for `payload` bytes.
-    fn rotate(&self, payload: usize) -> Result<(), Error> {
+    fn rotate(&self, payload: usize, claim: Claim) -> Result<(), Error> {
         self.sync()?;
         let state = self.lock();
         let end = state.end();
         let last = state.last_appended;
         drop(state);
         let predecessor = Predecessor { segment: end.segment, length: end.offset, last };
-        let bytes = segment_bytes(&self.options, payload);
-        let blank = self.blank(end.segment, bytes)?;
+        let (blank, claim) = self.blank_for(end.segment, payload, claim)?;
         let number = blank.number;
         let segment = begin(&self.env, &self.options, blank, Some(predecessor), last)
             .inspect_err(|_| remove(&self.env, number))?;
@@ -124,12 +141,32 @@ impl Log {
             self.poison();
             return Err(Error::Poisoned);
         }
-        self.lock().switch(Arc::new(segment));
+        self.lock().switch(Arc::new(segment), claim);
         Ok(())
     }
 
+    /// A file for a segment with room for `payload` bytes, and the claim that it took: the reserve
+    /// is the last resort also of a commit that may use it.
+    fn blank_for(
+        &self,
+        current: u32,
+        payload: usize,
+        claim: Claim,
+    ) -> Result<(Blank, Claim), Error> {
+        let bytes = segment_bytes(&self.options, payload);
+        match self.blank(current, bytes, Claim::Ordinary) {
+            Err(Error::OutOfSpace { .. }) if claim == Claim::Freeing => {
+                let short = self.options.segment_bytes.min(FREEING_BYTES);
+                let options = LogOptions { segment_bytes: short, ..self.options };
+                let bytes = segment_bytes(&options, payload);
+                Ok((self.blank(current, bytes, claim)?, claim))
+            }
+            blank => Ok((blank?, Claim::Ordinary)),
+        }
+    }
+
     /// A file for the next segment: a spare one, or a new one.
-    fn blank(&self, current: u32, bytes: u32) -> Result<Blank, Error> {
+    fn blank(&self, current: u32, bytes: u32, claim: Claim) -> Result<Blank, Error> {
         let disk = &*self.env.disk;
         let mut spares = self.lock_spares();
         if let Some(mut spare) = spares.take(disk, current)? {
@@ -137,7 +174,7 @@ impl Log {
             let missing = u64::from(bytes.saturating_sub(spare.bytes));
             // Asked also for a spare that is large enough: what is written into it will need the
             // space of a table.
-            let admitted = self.admit(spare.number, missing);
+            let admitted = self.admit(spare.number, missing, claim);
             let grown = admitted.and_then(|()| spare.grow(bytes));
             return match grown {
                 Ok(()) => Ok(spare),
@@ -149,14 +186,14 @@ impl Log {
         }
         let number = spares.fresh_number();
         drop(spares);
-        self.admit(number, u64::from(bytes))?;
+        self.admit(number, u64::from(bytes), claim)?;
         Blank::create(disk, number, bytes)
     }
 
-    /// Asks whether `bytes` more may be used on the disk.
-    pub(crate) fn admit(&self, number: u32, bytes: u64) -> Result<(), Error> {
-        let file = segment::name(number);
-        self.env.roster.admit(bytes).map_err(|source| Error::io(file, "reserve room for", source))
+    /// Asks whether `bytes` more may be used on the disk by whoever has this claim.
+    pub(crate) fn admit(&self, number: u32, bytes: u64, claim: Claim) -> Result<(), Error> {
+        let admitted = self.env.roster.admit(bytes, claim);
+        admitted.map_err(|source| Error::io(segment::name(number), "reserve room for", source))
     }
 }
 

@@ -24,7 +24,7 @@ use crate::format::{BEACON, COMMIT, END, align_up};
 use crate::group::{GROUP_BYTES, Group};
 use crate::progress::{Progress, Reach};
 use crate::segment::Segment;
-use crate::{Durability, Error, LogStats};
+use crate::{Claim, Durability, Error, LogStats};
 
 /// Buffers kept for reuse beyond those in flight.
 const POOL_MAX: usize = 8;
@@ -95,6 +95,8 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     /// While a successor is made, nothing may be appended behind the length that it records.
     pub(crate) rotating: bool,
+    /// Nobody has asked yet whether commits without a claim to the reserve may use the segment.
+    pub(crate) on_reserve: bool,
     /// Where the last frame ends.
     end: u32,
     last_kind: Option<u8>,
@@ -131,6 +133,7 @@ impl State {
             failure: None,
             closed: false,
             rotating: false,
+            on_reserve: true,
             end,
             last_kind: None,
             last_group_durable: true,
@@ -146,8 +149,9 @@ impl State {
         }
     }
 
-    /// Goes on in `segment`. Everything before it is durable.
-    pub(crate) fn switch(&mut self, segment: Arc<Segment>) {
+    /// Goes on in `segment`, which was begun for a commit with this claim. Everything before it is
+    /// durable.
+    pub(crate) fn switch(&mut self, segment: Arc<Segment>, claim: Claim) {
         assert!(self.queue.is_empty() && self.progress.in_flight() == 0, "the old segment is done");
         let (number, bytes) = (self.segment.number, self.segment.bytes);
         self.retired.push(Retired { number, bytes, last: self.last_appended });
@@ -155,6 +159,7 @@ impl State {
         let position = LogPosition::new(segment.number, self.end);
         self.progress = Progress::new(Reach { position, stamp: self.last_appended });
         self.segment = segment;
+        self.on_reserve = claim == Claim::Freeing;
         self.demand = None;
         self.last_group_durable = true;
         self.last_kind = None;

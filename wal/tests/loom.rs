@@ -20,7 +20,7 @@ use icecore_disk::{
 use icecore_model::{DatabaseId, Versionstamp};
 use icecore_sync::loom;
 use icecore_sync::loom::sync::{Mutex, Notify};
-use icecore_wal::{Durability, Log, LogEnv, LogOptions, Roster};
+use icecore_wal::{Claim, Durability, Log, LogEnv, LogOptions, Roster};
 
 /// One file that remembers what is durable. Its lock is loom's, so that every operation is a
 /// point at which threads may change.
@@ -153,7 +153,7 @@ impl Roster for NoRoster {
     fn activate(&self, _segment: u32, _ceiling: Versionstamp) -> io::Result<()> {
         no()
     }
-    fn admit(&self, _bytes: u64) -> io::Result<()> {
+    fn admit(&self, _bytes: u64, _claim: Claim) -> io::Result<()> {
         Ok(())
     }
 }
@@ -184,7 +184,7 @@ impl Store {
 
     fn append(&self, payload: &[u8; 8], durability: Durability) -> Versionstamp {
         let guard = self.writer.lock().unwrap();
-        self.log.reserve(payload.len()).unwrap();
+        self.log.reserve(payload.len(), Claim::Ordinary).unwrap();
         let stamp = self.log.last_appended().next();
         self.log.append(stamp, 1, payload, durability).unwrap();
         drop(guard);

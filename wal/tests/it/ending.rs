@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 use icecore_disk::sim::{Crash, Damage, Filler, Rules, SimDisk};
 use icecore_disk::{Disk, Name};
 use icecore_model::{DatabaseId, LogPosition, Versionstamp};
-use icecore_wal::{Ending, Error, recover};
+use icecore_wal::{Claim, Ending, Error, recover};
 
 use crate::support::{BUFFERED, SMALL, SYNC, Store, forge, forged, frames, read_all, stamps};
 
@@ -317,7 +317,7 @@ fn a_log_goes_on_from_where_recovery_found_the_end() {
     let env = crate::support::env(disk.clone(), store.roster.clone());
     let ceiling = Versionstamp::new(500);
     let log = icecore_wal::Log::create(env, SMALL, 2, recovery.end, ceiling).unwrap();
-    log.reserve(3).unwrap();
+    log.reserve(3, Claim::Ordinary).unwrap();
     log.append(ceiling.next(), 1501, b"new", SYNC).unwrap();
     log.wait(ceiling.next()).unwrap();
     log.close().unwrap();

@@ -6,7 +6,7 @@ use std::task::{Poll, Wake, Waker};
 use icecore_disk::sim::{Crash, Failure, OpKind, Rules, SimDisk};
 use icecore_disk::{Disk, Name, OpenMode};
 use icecore_model::Versionstamp;
-use icecore_wal::{Error, Log, recover};
+use icecore_wal::{Claim, Error, Log, recover};
 
 use crate::support::{BUFFERED, DATABASE, SMALL, SYNC, Store, TestRoster, env, stamps};
 
@@ -170,7 +170,7 @@ fn an_error_of_the_reader_is_not_a_torn_log() {
 fn a_wait_for_a_stamp_that_the_failure_kept_out_of_the_log_is_told_of_it() {
     let store = Store::new();
     store.commit(b"one", SYNC);
-    store.log.reserve(3).unwrap();
+    store.log.reserve(3, Claim::Ordinary).unwrap();
     store.log.poison();
     let kept_out = Versionstamp::new(2);
     assert!(matches!(store.log.append(kept_out, 1002, b"two", SYNC), Err(Error::Poisoned)));

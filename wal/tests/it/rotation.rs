@@ -8,7 +8,7 @@ use icecore_disk::sim::{Crash, Rules, SimDisk};
 use icecore_disk::{Disk, Name};
 use icecore_model::Versionstamp;
 use icecore_model::limits::COMMIT_BYTES_MAX;
-use icecore_wal::{Ending, Error, LogOptions};
+use icecore_wal::{Claim, Ending, Error, LogOptions};
 
 use crate::support::{BUFFERED, DATABASE, SMALL, SYNC, Store, frames, stamps};
 
@@ -52,7 +52,7 @@ fn wakers_that_become_due_while_room_is_made_are_left_for_later() {
     let called = Arc::new(Called(AtomicBool::new(false)));
     assert!(store.log.poll_visible(stamp, &Waker::from(called.clone())).is_pending());
     // Another segment is begun: before that, everything is made durable.
-    store.log.reserve(4096).unwrap();
+    store.log.reserve(4096, Claim::Ordinary).unwrap();
     assert!(store.log.visible() >= stamp);
     assert!(!called.0.load(Ordering::SeqCst), "whoever reserves may hold a lock");
     store.log.wake_left();
@@ -77,7 +77,7 @@ fn a_commit_that_is_larger_than_a_segment_gets_a_larger_one() {
 #[test]
 fn a_commit_above_the_limit_is_refused() {
     let store = Store::new();
-    let refused = store.log.reserve(COMMIT_BYTES_MAX + 1);
+    let refused = store.log.reserve(COMMIT_BYTES_MAX + 1, Claim::Ordinary);
     assert!(matches!(refused, Err(Error::TooLarge { max: COMMIT_BYTES_MAX, .. })));
     store.commit(b"small", SYNC);
 }
@@ -121,6 +121,75 @@ fn want_of_space_at_a_rotation_leaves_no_trace() {
         let (_, read) = store.recover(&*store.disk).unwrap();
         assert_eq!(read.len() as u64, commits + 1);
     }
+}
+
+/// Appends until the roster refuses, durably.
+fn fill_up(store: &Store) {
+    let refusal = loop {
+        match store.try_append(&[7; 500], SYNC) {
+            Ok(stamp) => store.log.wait(stamp).unwrap(),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refusal, Error::OutOfSpace { .. }), "{refusal:?}");
+}
+
+#[test]
+fn a_freeing_commit_goes_on_where_others_are_refused_and_opens_no_door_for_them() {
+    let large = LogOptions { segment_bytes: 1 << 20, spare_segments: 0, ..SMALL };
+    let store = Store::on(SimDisk::new(1, Rules::power_cut()), large);
+    store.commit(&[7; 500], SYNC);
+    *store.roster.left.lock().unwrap() = Some(300 << 10);
+    fill_up(&store);
+    let used = store.disk.used_bytes();
+    let stamp = store.try_append_with(&[8; 500], SYNC, Claim::Freeing).unwrap();
+    store.log.wait(stamp).unwrap();
+    assert!(store.disk.used_bytes() - used <= 300 << 10, "little of the reserve is used");
+    let refusal = store.try_append(b"", SYNC).unwrap_err();
+    assert!(matches!(refusal, Error::OutOfSpace { .. }), "{refusal:?}");
+    while store.log.stats().segments < 4 {
+        let stamp = store.try_append_with(&[8; 500], SYNC, Claim::Freeing).unwrap();
+        store.log.wait(stamp).unwrap();
+    }
+    store.try_append(b"", SYNC).unwrap_err();
+    *store.roster.left.lock().unwrap() = Some(100);
+    let refused = (0..1000).find_map(|_| {
+        let appended = store.try_append_with(&[8; 500], SYNC, Claim::Freeing);
+        appended.map(|stamp| store.log.wait(stamp).unwrap()).err()
+    });
+    assert!(matches!(refused, Some(Error::OutOfSpace { .. })), "the reserve has an end, too");
+    *store.roster.left.lock().unwrap() = None;
+    let last = store.commit(b"there is room again", SYNC);
+    let (_, read) = store.recover(&*store.disk).unwrap();
+    assert_eq!(stamps(&read), (1..=last.get()).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_freeing_commit_takes_nothing_of_the_reserve_while_there_is_room() {
+    let large = LogOptions { segment_bytes: 1 << 20, spare_segments: 0, ..SMALL };
+    let store = Store::on(SimDisk::new(1, Rules::power_cut()), large);
+    while store.log.stats().segments < 2 {
+        let stamp = store.try_append_with(&[8; 5000], SYNC, Claim::Freeing).unwrap();
+        store.log.wait(stamp).unwrap();
+    }
+    assert_eq!(store.disk.used_bytes(), 2 << 20);
+    *store.roster.left.lock().unwrap() = Some(0);
+    store.commit(b"its segment was admitted for everybody", SYNC);
+}
+
+#[test]
+fn the_segment_that_a_log_begins_with_is_no_door_to_the_reserve() {
+    let store = Store::new();
+    *store.roster.left.lock().unwrap() = Some(0);
+    let refusal = store.try_append(b"refused", SYNC).unwrap_err();
+    assert!(matches!(refusal, Error::OutOfSpace { file: Name::Wal(1), .. }), "{refusal:?}");
+    let stamp = store.try_append_with(b"freeing", SYNC, Claim::Freeing).unwrap();
+    store.log.wait(stamp).unwrap();
+    store.try_append(b"refused", SYNC).unwrap_err();
+    *store.roster.left.lock().unwrap() = None;
+    store.commit(b"admitted", SYNC);
+    *store.roster.left.lock().unwrap() = Some(0);
+    store.commit(b"nobody asks again", SYNC);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use icecore_disk::sim::{Rules, SimDisk};
 use icecore_disk::{Disk, Name};
 use icecore_model::frame::{Frame, FrameHeader, HEADER_BYTES, Salt};
 use icecore_model::{DatabaseId, LogPosition, Versionstamp};
-use icecore_wal::{Durability, Error, Log, LogEnv, LogOptions, Recovery, Roster, recover};
+use icecore_wal::{Claim, Durability, Error, Log, LogEnv, LogOptions, Recovery, Roster, recover};
 
 pub(crate) const DATABASE: DatabaseId = DatabaseId(*b"a database's id.");
 pub(crate) const SYNC: Durability = Durability::Sync;
@@ -22,6 +22,8 @@ pub(crate) const SMALL: LogOptions =
 pub(crate) struct TestRoster {
     pub(crate) active: Mutex<Vec<u32>>,
     pub(crate) full: AtomicBool,
+    /// Only the reserve is left, and so much of it for commits that free space.
+    pub(crate) left: Mutex<Option<u64>>,
     pub(crate) broken: AtomicBool,
     /// There is no room for the list itself.
     pub(crate) list_full: AtomicBool,
@@ -39,7 +41,12 @@ impl Roster for TestRoster {
         Ok(())
     }
 
-    fn admit(&self, bytes: u64) -> io::Result<()> {
+    fn admit(&self, bytes: u64, claim: Claim) -> io::Result<()> {
+        if let Some(left) = *self.left.lock().unwrap()
+            && (claim == Claim::Ordinary || bytes > left)
+        {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         if bytes > 0 && self.full.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -80,7 +87,16 @@ impl Store {
         effects: &[u8],
         durability: Durability,
     ) -> Result<Versionstamp, Error> {
-        self.log.reserve(effects.len())?;
+        self.try_append_with(effects, durability, Claim::Ordinary)
+    }
+
+    pub(crate) fn try_append_with(
+        &self,
+        effects: &[u8],
+        durability: Durability,
+        claim: Claim,
+    ) -> Result<Versionstamp, Error> {
+        self.log.reserve(effects.len(), claim)?;
         let stamp = self.log.last_appended().next();
         self.log.append(stamp, 1000 + stamp.get(), effects, durability)?;
         Ok(stamp)
