@@ -152,7 +152,7 @@ fn a_beacon_between_a_promise_and_its_commit_takes_no_room_from_it() {
             for _ in 0..commits {
                 store.commit(&[3; 1], SYNC);
             }
-            store.log.reserve(promised).unwrap();
+            store.log.reserve(promised, Claim::Ordinary).unwrap();
             store.log.beacon().unwrap();
             assert_that_the_last_commit_is_proved(&store, &format!("{commits}, then {promised}"));
             let stamp = store.log.last_appended().next();
