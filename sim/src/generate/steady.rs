@@ -29,6 +29,11 @@ const CALM: [Kind; 17] = [
     Kind::Stop,
 ];
 
+/// What goes through the whole store. It comes less often than in short histories, so that many
+/// commits lie between one and the next.
+const DEAR: [Kind; 6] =
+    [Kind::Compact, Kind::Quiesce, Kind::Checkpoint, Kind::Check, Kind::Reopen, Kind::Stop];
+
 /// A history of at least `length` operations, drawn from `seed`.
 pub fn steady(seed: u64, length: usize) -> Vec<Op> {
     let mut generator = Generator::new(Dice::new(seed), Profile::Honest);
@@ -40,6 +45,7 @@ pub fn steady(seed: u64, length: usize) -> Vec<Op> {
                     ops.push(Op::Clock(ms));
                 }
             }
+            kind if DEAR.contains(&kind) && !generator.dice.one_in(8) => {}
             kind if CALM.contains(&kind) => ops.extend(calm(generator.op(kind))),
             _ => {}
         }
