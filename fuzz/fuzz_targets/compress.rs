@@ -1,3 +1,7 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| icecore_fuzz_targets::compress::run(bytes));
+use icecore_fuzz::settle;
+use icecore_fuzz_targets::compress::run;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(init: settle(), |bytes: &[u8]| run(bytes));

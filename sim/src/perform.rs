@@ -15,6 +15,21 @@ impl World {
     /// # Errors
     /// The first invariant that does not hold.
     pub fn run(&mut self, ops: &[Op]) -> Result<(), Violation> {
+        self.live(ops)?;
+        self.finish().map_err(|v| v.at("at the end"))
+    }
+
+    /// Performs `ops`, with a recovery after each stop, and at the end one stop more, from which the
+    /// store is recovered: less than [`World::run`] does, and in half the time.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn run_to_a_stop(&mut self, ops: &[Op], revival: Revival) -> Result<(), Violation> {
+        self.live(ops)?;
+        self.perform_and_revive(&Op::Stop(revival)).map_err(|v| v.at("at the end"))
+    }
+
+    fn live(&mut self, ops: &[Op]) -> Result<(), Violation> {
         self.begin()?;
         if !self.disk.is_running() {
             self.revive().map_err(|v| v.at("at birth"))?;
@@ -22,7 +37,7 @@ impl World {
         for (index, op) in ops.iter().enumerate() {
             self.perform_and_revive(op).map_err(|v| v.at(place(index, op)))?;
         }
-        self.finish().map_err(|v| v.at("at the end"))
+        Ok(())
     }
 
     /// Performs `ops` until the machine stops. Says whether it did.

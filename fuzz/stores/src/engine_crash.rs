@@ -15,7 +15,11 @@ const OPERATIONS_MAX: usize = 24;
 pub fn run(bytes: &[u8]) {
     let plan = Plan::of(bytes, Weather::Foul, OPERATIONS_MAX);
     let mut world = World::new(plan.seed, plan.rules, plan.options, None);
-    if let Err(violation) = world.run(&plan.ops) {
+    let held = match plan.end {
+        Some(revival) => world.run_to_a_stop(&plan.ops, revival),
+        None => world.run(&plan.ops),
+    };
+    if let Err(violation) = held {
         panic!("{violation}");
     }
 }

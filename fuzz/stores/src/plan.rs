@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) rules: Rules,
     pub(crate) options: Options,
     pub(crate) ops: Vec<Op>,
+    /// How the machine stops at the end; `None` for an orderly reopening.
+    pub(crate) end: Option<Revival>,
 }
 
 impl Plan {
@@ -54,6 +56,11 @@ impl Plan {
             space_is_short: false,
         };
         let seed = u64::from(planner.choices.byte());
+        let end = match (weather, seed % 4) {
+            (Weather::Fair, _) | (Weather::Foul, 0) => None,
+            (Weather::Foul, 1) => Some(Revival::plain(Fate::Kill)),
+            (Weather::Foul, _) => Some(Revival::plain(Fate::Power)),
+        };
         let rules = planner.rules();
         let options = planner.options();
         planner.witness = !planner.choices.one_in(4);
@@ -61,7 +68,7 @@ impl Plan {
         while ops.len() < operations_max && !planner.choices.is_empty() {
             ops.push(planner.op());
         }
-        Plan { seed, rules, options, ops }
+        Plan { seed, rules, options, ops, end }
     }
 }
 
@@ -112,6 +119,7 @@ impl Planner<'_> {
             log: LogOptions { segment_bytes: drawn.log.segment_bytes.min(8 << 10), ..drawn.log },
             cache_bytes: drawn.cache_bytes.min(16 << 10),
             reserve_bytes: drawn.reserve_bytes.min(16 << 10),
+            memtable_bytes: drawn.memtable_bytes.min(4 << 10),
             ..drawn
         }
     }
