@@ -83,11 +83,13 @@ impl Core {
         self.check_open()?;
         self.counters.stopped();
         if self.options.workers == Workers::Manual {
-            let flushed = self.maintain(Core::flush_oldest)?;
-            if !self.compact_once()? && !flushed && matches!(self.pace(), Pace::Stop(_)) {
+            let flushed = self.maintain(Core::flush_oldest);
+            let done = flushed.and_then(|flushed| Ok(self.compact_once()? || flushed));
+            // Also what has failed leaves something behind: it may be what fills the disk.
+            self.collect_garbage();
+            if !done? && matches!(self.pace(), Pace::Stop(_)) {
                 return Err(Error::invalid("the stall policy stops writers for no reason"));
             }
-            self.collect_garbage();
             return Ok(());
         }
         let (failure, seen) = {

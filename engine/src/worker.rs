@@ -56,6 +56,13 @@ pub const STEP_KINDS: u64 = 6;
 impl Core {
     /// Does one piece of work, starting to look at the kind that `choice` picks.
     pub(crate) fn step(&self, choice: u64) -> Result<Step, Error> {
+        let step = self.step_from(choice);
+        // Also what a step has left that failed: it may be what fills the disk.
+        self.collect_garbage();
+        step
+    }
+
+    fn step_from(&self, choice: u64) -> Result<Step, Error> {
         for kind in 0..STEP_KINDS {
             let step = match (choice + kind) % STEP_KINDS {
                 0 => self.log()?.step(choice / STEP_KINDS)?.then_some(Step::Log),
@@ -66,11 +73,9 @@ impl Core {
                 _ => self.beacon()?.then_some(Step::Beacon),
             };
             if let Some(step) = step {
-                self.collect_garbage();
                 return Ok(step);
             }
         }
-        self.collect_garbage();
         Ok(Step::Idle)
     }
 
@@ -107,9 +112,15 @@ impl Core {
         let _maintenance = lock(&self.maintenance);
         self.check_open()?;
         self.freeze_live()?;
-        while self.flush_oldest()? {}
+        let flushed = loop {
+            match self.flush_oldest() {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
         self.collect_garbage();
-        Ok(())
+        flushed
     }
 
     /// One round of maintenance. Says whether there was anything to do.

@@ -70,10 +70,13 @@ impl Core {
 
     /// Compacts until nothing is left to gain.
     pub(crate) fn compact_until_quiet(&self) -> Result<(), Error> {
-        while self.compact_once()? {
+        loop {
+            let compacted = self.compact_once();
             self.collect_garbage();
+            if !compacted? {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn move_table(&self, view: &View, job: &Job) -> Result<(), Error> {

@@ -5,9 +5,7 @@ use icecore_disk::sim::{Crash, Damage, Failure, OpKind, Rules};
 use icecore_engine::keyspace::DATA;
 use icecore_engine::{Engine, Error, ErrorKind, LogOptions, Options, Workers};
 
-use crate::support::{
-    Machine, assert_clean, collect, contents, delete_range, get, set, small, try_set,
-};
+use crate::support::{Machine, assert_clean, collect, contents, get, set, small, try_set};
 
 fn options() -> Options {
     let log = LogOptions { segment_bytes: 16 << 10, ..LogOptions::default() };
@@ -99,25 +97,6 @@ fn a_full_store_is_still_open_to_readers() {
     machine.disk.set_space(Some(0));
     let options = Options { access: icecore_engine::Access::ReadOnly, ..options() };
     assert_eq!(contents(&machine.open(options)), before);
-}
-
-#[test]
-fn a_full_store_makes_room_for_itself_once_a_little_is_found_for_the_deletion() {
-    let machine = Machine::new(1);
-    let engine = machine.open(Options { reserve_bytes: 256 << 10, ..options() });
-    machine.disk.set_space(Some(1_000 << 10));
-    let written = fill(&engine, &[7; 400]);
-    assert!(written > 400, "{written}");
-    // Flush and compaction may use what commits must leave free.
-    engine.compact().unwrap();
-    assert_eq!(contents(&engine).len() as u32, written);
-    machine.disk.set_space(Some(1_100 << 10));
-    delete_range(&engine, "0", "1");
-    machine.disk.set_space(Some(1_000 << 10));
-    engine.compact().unwrap();
-    assert!(contents(&engine).is_empty());
-    assert!(fill(&engine, &[8; 400]) > written / 2);
-    assert_eq!(engine.stats().unwrap().poisoned, None);
 }
 
 #[test]
@@ -364,4 +343,27 @@ fn what_a_full_store_shows_survives_a_power_cut_also_after_a_failed_sync() {
         machine.disk.set_space(None);
         assert_eq!(contents(&machine.open(options())), shown);
     }
+}
+
+#[test]
+fn what_fails_for_want_of_room_leaves_no_files_behind() {
+    let machine = Machine::new(1);
+    let engine = machine.open(Options { level0_tables: 100, ..options() });
+    for i in 0..300 {
+        set(&engine, &format!("{:03}", i * 7 % 300), &[7; 400]);
+    }
+    engine.close().unwrap();
+    drop(engine);
+    let engine = machine.open(options());
+    let used = machine.disk.used_bytes();
+    machine.disk.set_space(Some(used + (40 << 10)));
+    assert_eq!(engine.compact().unwrap_err().kind(), ErrorKind::OutOfSpace);
+    assert_eq!(machine.disk.used_bytes(), used, "after a compaction");
+    set(&engine, "more", &[7; 400]);
+    machine.disk.set_space(Some(machine.disk.used_bytes()));
+    let used = machine.disk.used_bytes();
+    assert_eq!(engine.flush().unwrap_err().kind(), ErrorKind::OutOfSpace);
+    assert_eq!(machine.disk.used_bytes(), used, "after a flush");
+    assert_eq!(engine.step(1).unwrap_err().kind(), ErrorKind::OutOfSpace);
+    assert_eq!(machine.disk.used_bytes(), used, "after a step");
 }

@@ -19,6 +19,7 @@ mod model;
 mod observe;
 mod poison;
 mod ranges;
+mod reserve;
 mod salvage;
 mod snapshots;
 mod store;
