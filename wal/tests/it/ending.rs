@@ -114,8 +114,9 @@ fn a_beacon_proves_the_last_commit() {
 /// Destroys the last commit in a copy, which recovery must notice.
 fn assert_that_the_last_commit_is_proved(store: &Store, what: &str) {
     let last = |segment: &u32| {
-        let commits = frames(&store.disk, *segment).into_iter().filter(|(_, _, h)| h.kind == 1);
-        commits.last().map(|(start, ..)| (Name::Wal(u64::from(*segment)), u64::from(start)))
+        let all = frames(&store.disk, *segment);
+        let (start, ..) = all.iter().rfind(|(_, _, header)| header.kind == 1)?;
+        Some((Name::Wal(u64::from(*segment)), u64::from(*start)))
     };
     let (wal, start) = store.active().iter().rev().find_map(last).unwrap();
     let disk = store.disk.fork();
