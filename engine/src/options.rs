@@ -76,7 +76,7 @@ pub struct Options {
     pub handle_sigbus: bool,
     /// Memory for decompressed blocks.
     pub cache_bytes: usize,
-    /// Disk space that commits leave free, for what makes room again. Commits of deletions alone
+    /// Disk space that commits leave free, for what makes room again. Commits that only delete
     /// leave half of it free, for the flushes and compactions that make space of them. That half
     /// should hold every memtable, and what one merge of level 0 writes.
     pub reserve_bytes: u64,

@@ -174,8 +174,9 @@ impl Builder {
     /// How many bytes commits leave free on the disk, for the work that makes room again: tables
     /// are written and merged before what they replace is removed. A commit for which the log
     /// must grow is refused with [`OutOfSpace`](crate::ErrorKind::OutOfSpace) when less would be
-    /// left. The default is 256 MiB; on a small disk choose at least what is in memory under load,
-    /// which is four times [`memtable_bytes`](Builder::memtable_bytes).
+    /// left. One that only deletes leaves half of it free, so that a full store can make room for
+    /// itself. The default is 256 MiB; on a small disk choose at least twice what is in memory under
+    /// load, which is four times [`memtable_bytes`](Builder::memtable_bytes).
     ///
     /// ```
     /// use icecore::{Kv, key};

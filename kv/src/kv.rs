@@ -246,8 +246,8 @@ impl Kv {
     }
 
     /// Copies the store, as it is at this moment, into the new or empty directory `path` on the same
-    /// disk, and gives the versionstamp of the newest commit in the copy. Tables are linked, not
-    /// copied, where the file system allows it.
+    /// disk, and gives the versionstamp that the copy is at. Tables are linked, not copied, where
+    /// the file system allows it.
     ///
     /// The copy is a store with an identity of its own, which knows nothing of what comes later: a
     /// program that goes on from it may see a versionstamp again that the original gave to other
