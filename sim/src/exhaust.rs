@@ -179,7 +179,8 @@ impl Exam<'_> {
     /// A world in which everything before the script's operations has happened and that is going
     /// to stop at this one; and how many operations came before.
     fn begin(&self, operation: u64) -> Result<(World, u64), Violation> {
-        let seed = self.number(operation, "script");
+        // The same for every operation: where a disk is full, chance decides how many there are.
+        let seed = self.number(NEVER, "script");
         let mut world = World::new(seed, Rules::power_cut(), self.script.options.clone(), None);
         // Without a prelude, creating the store is part of the script.
         if self.script.prelude.is_empty() {

@@ -125,3 +125,15 @@ fn a_chain_of_blows_can_be_replayed_and_two_stops_in_recovery_follow_one_another
     let shallow = Exam { effort: Effort { depth: 2, ..deeper }, ..exam }.stop_at(40).unwrap();
     assert!(deep.recoveries > 4 * shallow.recoveries, "{deep}, but {shallow}");
 }
+
+#[test]
+fn a_script_takes_as_many_operations_wherever_it_is_stopped() {
+    for name in ["no room for a flush", "no room for a compaction"] {
+        let script = script(name);
+        for seed in (0..100).chain([969_531]) {
+            let exam = Exam { script: &script, effort: Effort::GATE, seed };
+            let last = exam.operations().unwrap() - 1;
+            exam.replay(last, &"none".parse().unwrap()).unwrap_or_else(|f| panic!("{seed}: {f:?}"));
+        }
+    }
+}
