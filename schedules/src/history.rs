@@ -266,7 +266,10 @@ pub fn collect(scan: Scan) -> Result<State, Error> {
 fn number_of(value: &[u8]) -> u32 {
     let bytes = value[..4].try_into().expect("four bytes");
     let number = u32::from_le_bytes(bytes);
-    assert!(value[4..].iter().all(|byte| *byte == number.to_le_bytes()[0]), "value {number} is damaged");
+    assert!(
+        value[4..].iter().all(|byte| *byte == number.to_le_bytes()[0]),
+        "value {number} is damaged"
+    );
     number
 }
 

@@ -8,6 +8,7 @@
 //! - [`machine`]: a simulated machine with a store on it, in the time of the model.
 //! - [`history`]: what was committed and what was read, and whether that fits one order of commits.
 //! - [`cast`]: what the threads of a model do.
+//! - [`callers`]: the same for the crate `icecore`, and its watchers, followers and receivers.
 //! - [`models`]: who plays with whom, and what must hold at the end.
 //!
 //! To run any closure over a store in this way:
@@ -33,6 +34,7 @@
 
 #![cfg(shuttle)]
 
+pub mod callers;
 pub mod cast;
 pub mod disk;
 pub mod history;

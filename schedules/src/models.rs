@@ -4,6 +4,7 @@
 //! finds nothing wrong with itself, and shows the same after it was closed, or killed, and opened
 //! again.
 
+mod callers;
 mod queue;
 
 use std::sync::Arc;
@@ -44,6 +45,11 @@ pub const MODELS: &[Model] = &[
     Model { name: "full-disk", run: full_disk },
     Model { name: "power-cut", run: power_cut },
     Model { name: "queue", run: queue::queue },
+    Model { name: "watch", run: callers::watch },
+    Model { name: "feed", run: callers::feed },
+    Model { name: "queue-workers", run: callers::queue_workers },
+    Model { name: "lives", run: callers::lives },
+    Model { name: "everything", run: callers::everything },
 ];
 
 /// How an opened store is asked again what it holds: by one thread.

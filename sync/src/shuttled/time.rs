@@ -29,6 +29,9 @@ struct Time {
     now: Duration,
     /// By the moment at which the wait ends; the number tells equal ones apart.
     timers: BTreeMap<(Duration, u64), Arc<Condvar>>,
+    /// Those that have rung and were not taken back. A thread gives others a turn between setting
+    /// its timer and waiting: it may have missed the ring, and is rung for again.
+    rung: BTreeMap<(Duration, u64), Arc<Condvar>>,
     set: u64,
     keeper: Option<Thread>,
     /// The keeper is between taking a timer and waking its thread, where nobody else has a turn.
@@ -43,8 +46,7 @@ pub(super) fn now() -> Duration {
     TIME.with_borrow(|time| time.now)
 }
 
-/// Wakes whoever waits at `condvar` once `limit` has passed. The caller holds the mutex of the
-/// wait, so that the wait begins before its end.
+/// Wakes whoever waits at `condvar` once `limit` has passed.
 pub(super) fn set(limit: Duration, condvar: &Arc<Condvar>) -> (Duration, u64) {
     let (timer, keeper) = TIME.with_borrow_mut(|time| {
         time.set += 1;
@@ -60,7 +62,10 @@ pub(super) fn set(limit: Duration, condvar: &Arc<Condvar>) -> (Duration, u64) {
 
 /// Takes a timer back. Says whether it has rung.
 pub(super) fn take(timer: (Duration, u64)) -> bool {
-    TIME.with_borrow_mut(|time| time.timers.remove(&timer)).is_none()
+    TIME.with_borrow_mut(|time| {
+        time.timers.remove(&timer);
+        time.rung.remove(&timer).is_some()
+    })
 }
 
 /// The number of the keeper's task.
@@ -75,7 +80,9 @@ pub(super) fn is_firing() -> bool {
 
 /// Nobody but the keeper can do anything.
 pub(super) fn note_idle() {
-    TIME.with_borrow_mut(|time| time.idles += u64::from(!time.timers.is_empty()));
+    TIME.with_borrow_mut(|time| {
+        time.idles += u64::from(!time.timers.is_empty() && time.rung.is_empty());
+    });
 }
 
 /// How often that was so.
@@ -104,24 +111,25 @@ pub(super) fn end(keeper: JoinHandle<()>) {
 
 fn keep() {
     loop {
-        let ring = TIME.with_borrow_mut(|time| {
-            let ring = time.timers.pop_first();
-            if let Some(((at, _), _)) = &ring {
-                time.now = time.now.max(*at);
+        let rings: Vec<_> = TIME.with_borrow_mut(|time| {
+            if let Some((timer, condvar)) = time.timers.pop_first() {
+                time.now = time.now.max(timer.0);
                 assert!(time.now < LIMIT, "the execution goes on for {LIMIT:?}: nothing happens");
+                time.rung.insert(timer, condvar);
             }
-            time.is_firing = ring.is_some();
-            ring
+            time.is_firing = !time.rung.is_empty();
+            time.rung.values().cloned().collect()
         });
-        match ring {
-            Some((_, condvar)) => {
-                condvar.notify_all();
-                TIME.with_borrow_mut(|time| time.is_firing = false);
-                // What was woken goes first, unless the scheduler wants the next one, too.
-                thread::yield_now();
+        if rings.is_empty() {
+            if TIME.with_borrow(|time| time.is_over) {
+                return;
             }
-            None if TIME.with_borrow(|time| time.is_over) => return,
-            None => thread::park(),
+            thread::park();
+            continue;
         }
+        rings.iter().for_each(|condvar| condvar.notify_all());
+        TIME.with_borrow_mut(|time| time.is_firing = false);
+        // What was woken goes first, unless the scheduler wants the next one, too.
+        thread::yield_now();
     }
 }
