@@ -8,9 +8,9 @@
 //! 3. Nothing that was acknowledged is lost, and nothing that was refused is there.
 //!
 //! Once there is room, commits go on: without reopening, unless the store was opened while the
-//! disk was full, when they need one. A store that has filled the disk itself flushes and compacts
-//! from its reserve; how often it could delete as well is counted, but not demanded, as a deletion
-//! is a commit.
+//! disk was full, when they need one. A store that has filled the disk itself deletes, flushes and
+//! compacts from its reserve, also after it was closed and opened on it, and so makes room for other
+//! commits.
 
 mod fill;
 

@@ -124,6 +124,14 @@ pub(crate) fn submit(engine: &Engine, changes: &[Change], durability: Durability
     engine.commit_async(Batch { checks: &[], mutations: &mutations }, durability)
 }
 
+/// Deletes what heavy batches have added, and nothing else. The model is not told: a light batch must
+/// follow.
+pub(crate) fn free(engine: &Engine) -> Result<(), Error> {
+    let (start, end) = (ballast(0), ballast(u64::MAX));
+    let mutations = [Mutation::DeleteRange { start: &start, end: &end }];
+    engine.commit(Batch { checks: &[], mutations: &mutations }).map(drop)
+}
+
 /// Does to the model what the batch `number` does to a store.
 pub(crate) fn apply(state: &mut State, number: u64, changes: Vec<Change>) {
     for change in changes {

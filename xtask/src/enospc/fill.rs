@@ -9,7 +9,7 @@ use icecore_engine::keyspace::DATA;
 use icecore_engine::{Durability, Engine, Error, ErrorKind, Item, Options, Snapshot};
 use icecore_sim::dice::Dice;
 
-use crate::chronicle::batch::{HEAVY, LIGHT, Origin, submit};
+use crate::chronicle::batch::{HEAVY, LIGHT, Origin, free, submit};
 use crate::chronicle::child::wait;
 use crate::chronicle::event::Event;
 use crate::chronicle::model::Chronicle;
@@ -25,9 +25,6 @@ const TRIED_WHEN_FULL: usize = 30;
 
 /// So many commits must succeed once there is room.
 const RESUMED: u64 = 20;
-
-/// What is given back when a store that has filled its disk cannot help itself.
-static CUSHION: &[u8] = &[0xc0; 4 << 20];
 
 /// So often work from the reserve is tried.
 const TRIES: u32 = 1_000;
@@ -53,6 +50,7 @@ pub(super) struct Totals {
     resumed: u64,
     resumed_by_reopening: u64,
     freed_from_within: u64,
+    opened_on_reserve: u64,
 }
 
 impl fmt::Display for Totals {
@@ -60,12 +58,13 @@ impl fmt::Display for Totals {
         let group = grouped;
         let (acknowledged, refused) = (group(self.acknowledged), group(self.refused));
         let (full, freed) = (group(self.opened_full), group(self.freed_from_within));
+        let on_reserve = group(self.opened_on_reserve);
         let (resumed, reopened) = (group(self.resumed), group(self.resumed_by_reopening));
         write!(
             f,
             "{acknowledged} acknowledged and {refused} refused commits, {full} openings without \
-             space, writes resumed {resumed} times without and {reopened} times with one \
-             reopening, {freed} times by deleting from the reserve"
+             space and {on_reserve} on the reserve, writes resumed {resumed} times without and \
+             {reopened} times with one reopening, {freed} times by deleting from the reserve"
         )
     }
 }
@@ -105,11 +104,6 @@ impl<'a> Fill<'a> {
 
     /// Fills it, looks at it, and makes room again; says what was wrong.
     pub(super) fn run(mut self) -> Result<(), String> {
-        if self.filler == Filler::Store {
-            let kept =
-                mounts::create_file(&self.foreign).and_then(|f| mounts::write_at(&f, CUSHION, 0));
-            kept.map_err(|e| format!("the foreign file: {e}"))?;
-        }
         let mut engine = self.open(0).map_err(|e| format!("an empty disk: {e}"))?;
         for _ in 0..self.dice.below(200) {
             if !self.commit(&engine)? {
@@ -124,6 +118,8 @@ impl<'a> Fill<'a> {
         let reopened = self.dice.one_in(2);
         if reopened {
             engine = self.reopen_full(engine)?;
+        } else if self.filler == Filler::Store && self.dice.one_in(2) {
+            engine = self.reopen_on_reserve(engine)?;
         }
         self.make_room(&mut engine, reopened)?;
         self.chronicle.verify(&engine)?;
@@ -225,21 +221,30 @@ impl<'a> Fill<'a> {
         Ok(engine)
     }
 
+    /// Closes and opens while only the reserve is free: it must still take deletions.
+    fn reopen_on_reserve(&mut self, engine: Engine) -> Result<Engine, String> {
+        engine.close().map_err(|e| format!("it cannot be closed on its reserve: {e}"))?;
+        drop(engine);
+        let engine =
+            self.open(0).map_err(|e| format!("it cannot be opened on its reserve: {e}"))?;
+        self.totals.opened_on_reserve += 1;
+        Ok(engine)
+    }
+
     /// Gives the space back, after which commits must succeed.
     fn make_room(&mut self, engine: &mut Engine, reopened: bool) -> Result<(), String> {
         let from_within = self.filler == Filler::Store && !reopened;
-        if from_within && self.delete(engine, 0)? {
-            self.totals.freed_from_within += 1;
-        } else {
+        if !from_within {
             let removed = mounts::remove_file(&self.foreign);
             removed.map_err(|e| format!("the foreign file: {e}"))?;
         }
         if self.filler == Filler::Store && reopened {
-            // Opened on a full disk, it takes no deletions either.
+            // Opened without any space, it takes no deletions either.
             self.reopen(engine)?;
         }
-        if self.filler == Filler::Store && !self.delete(engine, TRIES)? {
-            return Err("no deletion although there is room".to_owned());
+        if self.filler == Filler::Store {
+            self.free(engine)?;
+            self.totals.freed_from_within += u64::from(from_within);
         }
         self.turn(0);
         // Only a store that was opened on a full disk may need to be opened again.
@@ -284,16 +289,17 @@ impl<'a> Fill<'a> {
         self.commit(engine)
     }
 
-    /// Deletes most of what there is, if there is room for a commit; then flushes and compactions
-    /// work with what the reserve has.
-    fn delete(&mut self, engine: &Engine, tries: u32) -> Result<bool, String> {
-        in_time("flush", || engine.flush())?;
-        self.turn(LIGHT);
-        if !self.commit_in_time(engine, tries)? {
-            return Ok(false);
-        }
+    /// Deletes most of what there is with what the reserve has; that leads to room.
+    fn free(&mut self, engine: &Engine) -> Result<(), String> {
+        // Refused only while a compaction in the background has all the space.
+        in_time("deletion", || free(engine))?;
         in_time("compaction", || engine.compact())?;
-        Ok(true)
+        self.turn(LIGHT);
+        if !self.commit_in_time(engine, TRIES)? {
+            let free = mounts::free_bytes(&self.directory).map_err(|e| e.to_string())?;
+            return Err(format!("after the deletions {free} bytes are free, and none for commits"));
+        }
+        self.chronicle.clone().verify(engine).map(drop)
     }
 }
 
