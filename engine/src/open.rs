@@ -398,8 +398,8 @@ impl Core {
         };
         let mark = Watermark::decode(found.value(), found.stamp());
         found.check()?;
-        let mark = mark
-            .ok_or_else(|| Error::corrupt("the sweeper's note", 0, "it is not a moment"))?;
+        let mark =
+            mark.ok_or_else(|| Error::corrupt("the sweeper's note", 0, "it is not a moment"))?;
         *self.watermark.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(mark);
         Ok(())
     }

@@ -44,6 +44,16 @@ impl Directory {
         self.names.is_empty() && self.foreign.is_empty()
     }
 
+    /// The files that a crash may leave a name of here, some more than once.
+    pub(super) fn inodes(&self) -> impl Iterator<Item = InodeId> {
+        let pending = self.pending.iter().map(|change| match change {
+            NameChange::Add(_, id) | NameChange::Remove(_, id) | NameChange::Rename(_, _, id) => {
+                *id
+            }
+        });
+        self.durable.values().copied().chain(pending)
+    }
+
     /// Makes every operation so far durable.
     pub(super) fn settle(&mut self) {
         for change in std::mem::take(&mut self.pending) {

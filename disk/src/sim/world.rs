@@ -1,6 +1,6 @@
 //! Everything that a simulated machine holds, and the gate that every call passes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 
 use rustix::io::Errno;
@@ -343,16 +343,13 @@ impl World {
 
     /// Forgets the files that no crash can bring back, but for the content of their blocks.
     pub(super) fn bury(&mut self) {
+        if self.nameless.is_empty() {
+            return;
+        }
+        let named: BTreeSet<InodeId> =
+            self.directories.iter().flat_map(Directory::inodes).collect();
         for id in std::mem::take(&mut self.nameless) {
-            let named = self.directories.iter().any(|directory| {
-                directory.durable.values().any(|of| *of == id)
-                    || directory.pending.iter().any(|change| match change {
-                        NameChange::Add(_, of)
-                        | NameChange::Remove(_, of)
-                        | NameChange::Rename(_, _, of) => *of == id,
-                    })
-            });
-            if named {
+            if named.contains(&id) {
                 self.nameless.push(id);
             } else if let Some(inode) = self.inodes.remove(&id) {
                 self.flights.retain(|_, flight| flight.inode != id);
