@@ -25,8 +25,6 @@ use crate::report::{Budget, Ending, Run, grouped};
 const AT_ONCE: usize = 2;
 /// How long a target runs if nothing else is said.
 const SECONDS: u64 = 20;
-/// The longest input that is tried.
-const INPUT_BYTES_MAX: usize = 4096;
 /// The target whose speed is told.
 const PACE: &str = "engine_crash";
 
@@ -250,7 +248,6 @@ impl Job<'_> {
         let ended = command
             .arg(format!("-max_total_time={}", self.each))
             .arg(format!("-seed={}", self.seed.max(1)))
-            .arg(format!("-max_len={INPUT_BYTES_MAX}"))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
             .args(["-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"])
             .output()?;

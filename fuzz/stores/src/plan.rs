@@ -52,13 +52,14 @@ impl Plan {
             weather,
             token: 0,
             witness: false,
+            treacherous: false,
             wall_ms: CLOCK_START_MS,
             space_is_short: false,
         };
         let seed = u64::from(planner.choices.byte());
-        let end = match (weather, seed % 4) {
+        let end = match (weather, seed % 16) {
             (Weather::Fair, _) | (Weather::Foul, 0) => None,
-            (Weather::Foul, 1) => Some(Revival::plain(Fate::Kill)),
+            (Weather::Foul, 1..4) => Some(Revival::plain(Fate::Kill)),
             (Weather::Foul, _) => Some(Revival::plain(Fate::Power)),
         };
         let rules = planner.rules();
@@ -78,16 +79,19 @@ struct Planner<'a> {
     /// How many values there are so far.
     token: u64,
     witness: bool,
+    /// The disk breaks its word.
+    treacherous: bool,
     /// The time, if every movement of the clock so far was carried out.
     wall_ms: u64,
     space_is_short: bool,
 }
 
 impl Planner<'_> {
-    /// Each crash rule by itself, and how patient a caller must be.
+    /// Each crash rule by itself, how patient a caller must be, and seldom a disk that breaks its
+    /// word.
     fn rules(&mut self) -> Rules {
         if self.weather == Weather::Fair {
-            return Rules::none();
+            return Rules { clocks: true, ..Rules::none() };
         }
         let [spared, patience] = [self.choices.byte(), self.choices.byte()];
         let holds = |bit: u8| spared & 1 << bit == 0;
@@ -95,7 +99,7 @@ impl Planner<'_> {
             3 => Chance::one_in(4),
             _ => Chance::NEVER,
         };
-        Rules {
+        let rules = Rules {
             sectors: holds(0),
             lengths: holds(1),
             fresh: holds(2),
@@ -107,8 +111,28 @@ impl Planner<'_> {
             short_writes: seldom(0),
             short_reads: seldom(2),
             interruptions: seldom(4),
-            ..Rules::none()
+            ..Rules::power_cut()
+        };
+        self.treacherous = patience >> 6 == 3;
+        if self.treacherous { self.treachery(rules) } else { rules }
+    }
+
+    /// One way of breaking a word.
+    fn treachery(&mut self, mut rules: Rules) -> Rules {
+        let way = self.choices.below(9);
+        let often = Chance::one_in(self.choices.pick(&[2, 8, 40]));
+        match way {
+            0 => rules.lying_syncs = often,
+            1 => rules.late_sync_errors = often,
+            2 => rules.stray_sync_errors = often,
+            3 => rules.misdirected_writes = often,
+            4 => rules.misdirected_reads = often,
+            5 => rules.mutating_maps = often,
+            6 => rules.bad_sectors = often,
+            7 => rules.bit_flips = often,
+            _ => rules.bit_rot = often,
         }
+        rules
     }
 
     /// Settings for a store in which much happens in little space, and quickly.
@@ -153,6 +177,8 @@ impl Planner<'_> {
             55..60 => {
                 Op::StopAfter { operations: self.choices.below(48) as u64, revival: self.revival() }
             }
+            // On such a disk, what it does by chance is beside the point after a failure.
+            60..63 if self.treacherous => self.commit(),
             60..63 => Op::Fail {
                 kind: self.choices.pick(&FAILING),
                 failure: self.failure(),
