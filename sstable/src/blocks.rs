@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::cache::{BlockCache, BlockKey};
 use crate::error::Error;
-use crate::format::{Handle, Kind, Sealed, TRAILER_BYTES, uncompressed};
+use crate::format::{Handle, Kind, Seal, Sealed, TRAILER_BYTES, uncompressed};
 use crate::options::{Compression, ReadMode};
 use crate::source::{Source, Stored};
 
@@ -45,6 +45,7 @@ impl BlockSet {
 #[derive(Debug)]
 pub(crate) struct Blocks {
     pub(crate) source: Source,
+    pub(crate) seal: Seal,
     cache: Arc<BlockCache>,
     owner: u64,
     /// Data blocks that may be read in place; used only with [`ReadMode::Mmap`].
@@ -75,9 +76,9 @@ impl std::ops::Deref for Body<'_> {
 }
 
 impl Blocks {
-    pub(crate) fn new(source: Source, cache: Arc<BlockCache>, count: usize) -> Blocks {
+    pub(crate) fn new(source: Source, seal: Seal, cache: Arc<BlockCache>, count: usize) -> Blocks {
         let (verified, compressed) = (BlockSet::new(count), BlockSet::new(count));
-        Blocks { owner: cache.owner(), source, cache, verified, compressed }
+        Blocks { owner: cache.owner(), source, seal, cache, verified, compressed }
     }
 
     /// The body of the data block `ordinal`.
@@ -98,7 +99,8 @@ impl Blocks {
     }
 
     fn verify(&self, bytes: &[u8], ordinal: usize, handle: Handle) -> Result<(), Error> {
-        let verified = Sealed::verify(bytes, self.source.file, handle.offset, Kind::Data);
+        let file = self.source.file;
+        let verified = Sealed::verify(bytes, &self.seal, file, handle.offset, Kind::Data);
         // A page that cannot be read may look like any bytes: the fault is the better answer.
         self.source.check(handle)?;
         verified.map(|_| self.verified.insert(ordinal))
@@ -110,7 +112,7 @@ impl Blocks {
         if let Some(body) = self.cache.get(key) {
             return Ok(body);
         }
-        let (body, compression) = read_block(&self.source, handle, Kind::Data)?;
+        let (body, compression) = read_block(&self.source, &self.seal, handle, Kind::Data)?;
         if compression == Compression::Lz4 || self.source.mode() == ReadMode::Read {
             self.cache.insert(key, body.clone());
         }
@@ -133,11 +135,12 @@ impl Blocks {
 /// Reads and verifies a block of any kind, past the cache.
 pub(crate) fn read_block(
     source: &Source,
+    seal: &Seal,
     handle: Handle,
     kind: Kind,
 ) -> Result<(Bytes, Compression), Error> {
     let stored = source.read(handle)?;
-    let sealed = Sealed::verify(&stored, source.file, handle.offset, kind);
+    let sealed = Sealed::verify(&stored, seal, source.file, handle.offset, kind);
     source.check(handle)?;
     let sealed = sealed?;
     let body = match (sealed.compression, &stored) {

@@ -12,8 +12,8 @@
 //!      1    1  compression: 0 none, 1 LZ4
 //!      2    1  transform: 0
 //!      3    1  zero
-//!      4    4  checksum: CRC-32 of the block's offset in the file (u64), of what is stored and of
-//!              the four bytes above
+//!      4    4  checksum: CRC-32 of the database id and the table number in the footer, of the
+//!              block's offset in the file (u64), of what is stored and of the four bytes above
 //!
 //! footer, 120 bytes, the last ones of the file
 //! offset size
@@ -26,7 +26,7 @@
 //!     88    8  XXH3-64 of everything before the footer
 //!     96    8  length of the file
 //!    104    4  checksum: CRC-32 of the other 116 bytes of the footer
-//!    108    4  format version: 1
+//!    108    4  format version: 2
 //!    112    8  magic: "ICETABLE"
 //! ```
 //!
@@ -41,20 +41,23 @@
 //! told from a newer format.
 //!
 //! The offset in a block's checksum makes two blocks that were swapped, or read from a wrong place,
-//! invalid where they lie.
+//! invalid where they lie; the id and the number make those of every other table invalid here, at
+//! the same offset too. A table keeps both for ever, wherever it is linked or copied to.
+//!
+//! In version 1 checksums knew the offset only. No reader of it is left.
 
 use icecore_disk::Name;
 use icecore_model::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use icecore_model::{DatabaseId, Malformed, Reader};
 
 use crate::error::Error;
-use crate::options::Compression;
+use crate::options::{Compression, TableId};
 
 pub(crate) const TRAILER_BYTES: usize = 8;
 pub(crate) const FOOTER_BYTES: usize = 120;
 
 const MAGIC: [u8; 8] = *b"ICETABLE";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const CHECKSUM_AT: usize = 104;
 const VERSION_AT: usize = 108;
 const MAGIC_AT: usize = 112;
@@ -99,55 +102,74 @@ impl Handle {
     }
 }
 
-/// Appends the trailer to what is stored at the end of `out`, from `start` on.
-pub(crate) fn seal(
-    out: &mut Vec<u8>,
-    start: usize,
-    offset: u64,
-    kind: Kind,
-    compression: Compression,
-) {
-    let compression = match compression {
-        Compression::None => COMPRESSION_NONE,
-        Compression::Lz4 => COMPRESSION_LZ4,
-    };
-    out.extend_from_slice(&[kind as u8, compression, 0, 0]);
-    let checksum = block_checksum(offset, &out[start..]);
-    out.extend_from_slice(&checksum.to_le_bytes());
-}
+/// What the checksums of a table's blocks begin with: which table it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Seal(crc32fast::Hasher);
 
-fn block_checksum(offset: u64, stored_and_tags: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&offset.to_le_bytes());
-    crc.update(stored_and_tags);
-    crc.finalize()
-}
+impl Seal {
+    pub(crate) fn of(id: TableId) -> Seal {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&id.database.0);
+        crc.update(&id.number.to_le_bytes());
+        Seal(crc)
+    }
 
-/// Where the block that begins with `bytes`, at `offset` of its file, ends: the first place at which
-/// a checksum agrees. `None` if there is no such place.
-pub(crate) fn block_end(bytes: &[u8], offset: u64) -> Option<usize> {
-    let checksum_bytes = size_of::<u32>();
-    let tags = TRAILER_BYTES - checksum_bytes;
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&offset.to_le_bytes());
-    let mut covered = 0;
-    for end in tags..bytes.len().saturating_sub(checksum_bytes - 1) {
-        let [kind, compression, transform, zero] = *bytes.get(end - tags..)?.first_chunk()?;
-        let is_trailer = (Kind::Data as u8..=Kind::Properties as u8).contains(&kind)
-            && compression <= COMPRESSION_LZ4
-            && transform == 0
-            && zero == 0;
-        // Most places are no trailer, so that the sum goes on in long strides.
-        if is_trailer {
-            crc.update(&bytes[covered..end]);
-            covered = end;
-            let stored = bytes.get(end..)?.first_chunk()?;
-            if crc.clone().finalize() == u32::from_le_bytes(*stored) {
-                return Some(end + checksum_bytes);
+    /// Appends the trailer to what is stored at the end of `out`, from `start` on.
+    pub(crate) fn close(
+        &self,
+        out: &mut Vec<u8>,
+        start: usize,
+        offset: u64,
+        kind: Kind,
+        compression: Compression,
+    ) {
+        let compression = match compression {
+            Compression::None => COMPRESSION_NONE,
+            Compression::Lz4 => COMPRESSION_LZ4,
+        };
+        out.extend_from_slice(&[kind as u8, compression, 0, 0]);
+        let checksum = self.checksum(offset, &out[start..]);
+        out.extend_from_slice(&checksum.to_le_bytes());
+    }
+
+    /// The checksum of a block at `offset`.
+    pub(crate) fn checksum(&self, offset: u64, stored_and_tags: &[u8]) -> u32 {
+        let mut crc = self.at(offset);
+        crc.update(stored_and_tags);
+        crc.finalize()
+    }
+
+    fn at(&self, offset: u64) -> crc32fast::Hasher {
+        let mut crc = self.0.clone();
+        crc.update(&offset.to_le_bytes());
+        crc
+    }
+
+    /// Where the block that begins with `bytes`, at `offset` of its file, ends: the first place at
+    /// which a checksum agrees. `None` if there is no such place.
+    pub(crate) fn block_end(&self, bytes: &[u8], offset: u64) -> Option<usize> {
+        let checksum_bytes = size_of::<u32>();
+        let tags = TRAILER_BYTES - checksum_bytes;
+        let mut crc = self.at(offset);
+        let mut covered = 0;
+        for end in tags..bytes.len().saturating_sub(checksum_bytes - 1) {
+            let [kind, compression, transform, zero] = *bytes.get(end - tags..)?.first_chunk()?;
+            let is_trailer = (Kind::Data as u8..=Kind::Properties as u8).contains(&kind)
+                && compression <= COMPRESSION_LZ4
+                && transform == 0
+                && zero == 0;
+            // Most places are no trailer, so that the sum goes on in long strides.
+            if is_trailer {
+                crc.update(&bytes[covered..end]);
+                covered = end;
+                let stored = bytes.get(end..)?.first_chunk()?;
+                if crc.clone().finalize() == u32::from_le_bytes(*stored) {
+                    return Some(end + checksum_bytes);
+                }
             }
         }
+        None
     }
-    None
 }
 
 /// What is stored in the block `bytes`, if its trailer says that this is the body itself. Nothing is
@@ -166,9 +188,11 @@ pub(crate) struct Sealed<'a> {
 }
 
 impl<'a> Sealed<'a> {
-    /// Verifies the block `bytes`, trailer included, that lies at `offset` and must be a `kind`.
+    /// Verifies the block `bytes`, trailer included, that lies at `offset` of the table of `seal`
+    /// and must be a `kind`.
     pub(crate) fn verify(
         bytes: &'a [u8],
+        seal: &Seal,
         file: Name,
         offset: u64,
         kind: Kind,
@@ -178,7 +202,7 @@ impl<'a> Sealed<'a> {
             .ok_or_else(|| Error::corrupt(file, offset, "a block shorter than its trailer"))?;
         let [found_kind, compression, transform, zero, checksum @ ..] = *trailer;
         let covered = &bytes[..bytes.len() - checksum.len()];
-        if block_checksum(offset, covered) != u32::from_le_bytes(checksum) {
+        if seal.checksum(offset, covered) != u32::from_le_bytes(checksum) {
             return Err(Error::corrupt(file, offset, "the checksum of a block"));
         }
         if !(Kind::Data as u8..=Kind::Properties as u8).contains(&found_kind) {
@@ -242,6 +266,11 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
+    /// What the checksums of the blocks begin with.
+    pub(crate) fn seal(&self) -> Seal {
+        Seal::of(TableId { database: self.database, number: self.number })
+    }
+
     /// Where the data blocks end.
     pub(crate) fn data_end(&self) -> u64 {
         self.ranges.or(self.filter).unwrap_or(self.index).offset

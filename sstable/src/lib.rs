@@ -71,7 +71,7 @@ pub use cache::BlockCache;
 pub use cursor::Cursor;
 pub use error::Error;
 pub use options::{Compression, ReadMode, TableEnv, TableId, TableOptions};
-pub use salvage::Remains;
+pub use salvage::{Origins, Remains};
 pub use summary::TableSummary;
 pub use table::{Hit, Table};
 pub use versions::Versions;

@@ -8,27 +8,33 @@
 //!    checksum agrees, at its own place in the file, in order with those before it.
 //! 2. Without an index, blocks are found one after the other from the start of the file: a block
 //!    ends where its checksum agrees. What lies behind the first damaged block is then lost.
+//!    Without a footer, the store that the table was born in is the one of the [`Origins`] under
+//!    which the first block's checksum agrees.
 //! 3. A table that the manifest describes counts only if its footer says that it is that one; if
 //!    the footer is lost, only if all that is found fits the description.
 //!
 //! Nothing is written.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use icecore_disk::{Disk, Name};
 use icecore_model::entry::order;
-use icecore_model::limits::KEY_BYTES_MAX;
-use icecore_model::{Change, DatabaseId, Entry, Malformed, RangeSet, Versionstamp};
+use icecore_model::{Change, DatabaseId, RangeSet, Versionstamp};
 
-use crate::block::{DataBlock, Raw};
 use crate::blocks::read_block;
 use crate::error::Error;
-use crate::format::{FOOTER_BYTES, Footer, Handle, Kind, TRAILER_BYTES, block_end};
-use crate::options::ReadMode;
+use crate::format::{FOOTER_BYTES, Footer, Handle, Kind, Seal, TRAILER_BYTES};
+use crate::options::{ReadMode, TableId};
 use crate::source::Source;
 use crate::summary::TableSummary;
 use crate::table::{read_filter, read_footer, read_index, read_ranges, read_summary};
+
+pub use self::pieces::Pieces;
+use self::pieces::walk;
+
+mod pieces;
 
 /// What a damaged place of a table held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +66,28 @@ pub struct Damage {
     pub through: Versionstamp,
 }
 
+/// The stores under which the tables of a store can have been born.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    /// Those that are known.
+    pub known: BTreeSet<DatabaseId>,
+    /// Whether there may be others.
+    pub others: bool,
+}
+
+impl Origins {
+    fn accept(&self, owner: DatabaseId) -> bool {
+        self.others || self.known.contains(&owner)
+    }
+}
+
+/// The store that the table `number` was born under, as its footer says, if it has one.
+pub fn table_owner(disk: &dyn Disk, number: u64) -> Option<DatabaseId> {
+    let source = Source::open(disk, Name::Table(number), ReadMode::Read).ok()?;
+    let footer = read_footer(&source).ok()?;
+    (footer.number == number).then_some(footer.database)
+}
+
 /// What was found of a table.
 #[derive(Debug)]
 pub struct Remains {
@@ -89,7 +117,7 @@ pub struct Found {
 
 impl Remains {
     /// Reads all of the table `number`. `expected` is what the manifest says of it, if there is a
-    /// manifest; `accepts` says whether a table of this origin can belong to the store.
+    /// manifest.
     ///
     /// # Errors
     /// When the file cannot be opened, belongs to another store, or is not the expected table.
@@ -97,7 +125,7 @@ impl Remains {
         disk: &dyn Disk,
         number: u64,
         expected: Option<&TableSummary>,
-        accepts: &dyn Fn(DatabaseId) -> bool,
+        origins: &Origins,
     ) -> Result<Remains, Error> {
         let file = Name::Table(number);
         let mut source = Source::open(disk, file, ReadMode::Read)?;
@@ -109,10 +137,10 @@ impl Remains {
         let mut survey = Survey::new(source, number, expected);
         match read_footer(&survey.source) {
             Ok(footer) => {
-                identify(&survey.source, &footer, number, expected, accepts)?;
+                identify(&survey.source, &footer, number, expected, origins)?;
                 survey.with_footer(&footer);
             }
-            Err(error) => survey.without_footer(&error)?,
+            Err(error) => survey.without_footer(&error, origins)?,
         }
         let remains = survey.remains;
         if expected.is_some_and(|expected| !remains.fits(expected)) {
@@ -126,7 +154,7 @@ impl Remains {
         self.number
     }
 
-    /// The store that the table was born under, if its footer was found.
+    /// The store that the table was born under, if its footer or its first block was found.
     pub fn owner(&self) -> Option<DatabaseId> {
         self.owner
     }
@@ -157,15 +185,13 @@ impl Remains {
     /// When the file cannot be opened again.
     pub fn pieces(&self, disk: &dyn Disk) -> Result<Pieces, Error> {
         let source = Source::open(disk, Name::Table(self.number), ReadMode::Read)?;
-        Ok(Pieces {
-            source,
-            blocks: self.blocks.clone(),
-            next: 0,
-            block: Bytes::new(),
-            at: 0,
-            here: None,
-            key: Vec::new(),
-        })
+        Ok(Pieces::new(source, self.seal(), self.blocks.clone()))
+    }
+
+    /// What the checksums of the blocks begin with, if that is known.
+    fn seal(&self) -> Option<Seal> {
+        let id = |database| TableId { database, number: self.number };
+        self.owner.map(|database| Seal::of(id(database)))
     }
 
     /// Whether everything that was found can be a part of `expected`.
@@ -183,9 +209,9 @@ fn identify(
     footer: &Footer,
     number: u64,
     expected: Option<&TableSummary>,
-    accepts: &dyn Fn(DatabaseId) -> bool,
+    origins: &Origins,
 ) -> Result<(), Error> {
-    let what = if !accepts(footer.database) {
+    let what = if !origins.accept(footer.database) {
         "it belongs to another store"
     } else if footer.number != number {
         "it is another table under this name"
@@ -200,6 +226,7 @@ fn identify(
 struct Survey {
     source: Source,
     remains: Remains,
+    seal: Option<Seal>,
     /// The place of the last entry that was found.
     last: Option<(Vec<u8>, Versionstamp)>,
 }
@@ -215,11 +242,12 @@ impl Survey {
             damage: Vec::new(),
             found: Found::default(),
         };
-        Survey { source, remains, last: None }
+        Survey { source, remains, seal: None, last: None }
     }
 
     fn with_footer(&mut self, footer: &Footer) {
         self.remains.owner = Some(footer.database);
+        self.seal = Some(footer.seal());
         match read_summary(&self.source, footer) {
             Ok(summary) => self.remains.known = Some(summary),
             Err(error) => self.report(footer.properties.offset, &error, Lost::Nothing),
@@ -271,7 +299,7 @@ impl Survey {
     fn feel_along(&mut self, data_end: u64) -> u64 {
         let mut offset = 0;
         while offset < data_end {
-            let found = self.find_block(offset, data_end);
+            let found = self.seal.as_ref().and_then(|seal| self.find(seal, offset, data_end));
             let read = found.ok_or_else(|| {
                 Error::corrupt(self.source.file, offset, "a block whose end is not known")
             });
@@ -290,25 +318,30 @@ impl Survey {
         offset
     }
 
-    /// The block that begins at `offset`, if one ends before `limit`.
-    fn find_block(&self, offset: u64, limit: u64) -> Option<Handle> {
+    /// The block of the table of `seal` that begins at `offset`, if one ends before `limit`.
+    fn find(&self, seal: &Seal, offset: u64, limit: u64) -> Option<Handle> {
         let bytes = self.source.read(Handle { offset, bytes: limit.checked_sub(offset)? }).ok()?;
-        let bytes = block_end(&bytes, offset)? as u64;
+        let bytes = seal.block_end(&bytes, offset)? as u64;
         Some(Handle { offset, bytes })
     }
 
     /// Without a footer nothing says where the blocks are, or which table this is.
-    fn without_footer(&mut self, error: &Error) -> Result<(), Error> {
+    fn without_footer(&mut self, error: &Error, origins: &Origins) -> Result<(), Error> {
         if let Error::UnknownFormat { file, what } = error {
             return Err(Error::UnknownFormat { file: *file, what: what.clone() });
         }
         let limit = self.source.bytes;
         self.report(limit.saturating_sub(FOOTER_BYTES as u64), error, Lost::Nothing);
+        self.remains.owner = origins.known.iter().copied().find(|database| {
+            let seal = Seal::of(TableId { database: *database, number: self.remains.number });
+            self.find(&seal, 0, limit).is_some()
+        });
+        self.seal = self.remains.seal();
         let mut offset = 0;
         let mut ranges = None;
         let mut properties = false;
         let mut intact = true;
-        while let Some(handle) = self.find_block(offset, limit) {
+        while let Some(handle) = self.seal.as_ref().and_then(|s| self.find(s, offset, limit)) {
             let kind = self.kind(handle);
             match kind {
                 Some(Kind::Data) => {
@@ -327,7 +360,7 @@ impl Survey {
             offset += handle.bytes;
         }
         if let Some(handle) = ranges {
-            let body = read_block(&self.source, handle, Kind::Ranges).and_then(|(body, _)| {
+            let body = self.read(handle, Kind::Ranges).and_then(|body| {
                 let malformed = Error::malformed(self.source.file, handle.offset);
                 crate::ranges::decode(&body).map_err(malformed)
             });
@@ -350,6 +383,13 @@ impl Survey {
         Ok(())
     }
 
+    fn read(&self, handle: Handle, kind: Kind) -> Result<Bytes, Error> {
+        let unknown =
+            || Error::corrupt(self.source.file, handle.offset, "a block of no known table");
+        let seal = self.seal.as_ref().ok_or_else(unknown)?;
+        Ok(read_block(&self.source, seal, handle, kind)?.0)
+    }
+
     fn kind(&self, handle: Handle) -> Option<Kind> {
         let at = Handle { offset: handle.end()? - TRAILER_BYTES as u64, bytes: 1 };
         let kind = *self.source.read(at).ok()?.first()?;
@@ -364,7 +404,7 @@ impl Survey {
     }
 
     fn data_block(&mut self, handle: Handle) -> Result<(), Error> {
-        let (body, _) = read_block(&self.source, handle, Kind::Data)?;
+        let body = self.read(handle, Kind::Data)?;
         let mut found = self.remains.found.clone();
         let mut last = self.last.clone();
         walk(&body, |entry| {
@@ -410,87 +450,5 @@ impl Survey {
         let through = known.map_or(Versionstamp::MAX, |known| known.max_stamp);
         let file = self.source.file;
         self.remains.damage.push(Damage { file, offset, what, lost, from, to, through });
-    }
-}
-
-/// Calls `see` with every entry of a block.
-fn walk(
-    body: &[u8],
-    mut see: impl FnMut(&Entry<'_>) -> Result<(), &'static str>,
-) -> Result<(), Malformed> {
-    let end = DataBlock::new(body)?.shape().entries;
-    let mut key = Vec::new();
-    let mut offset = 0;
-    while offset < end {
-        let raw = step(body, offset, &mut key)?;
-        let entry = Entry { key: &key, stamp: raw.stamp, change: raw.change(body) };
-        see(&entry).map_err(|what| Malformed { what, offset })?;
-        offset = raw.end;
-    }
-    Ok(())
-}
-
-/// The entry at `offset`; `key` goes from the key before it to its own.
-fn step(body: &[u8], offset: usize, key: &mut Vec<u8>) -> Result<Raw, Malformed> {
-    let raw = DataBlock::new(body)?.entry(offset)?;
-    if raw.shared > key.len() {
-        return Err(Malformed { what: "a key shares too much", offset });
-    }
-    key.truncate(raw.shared);
-    key.extend_from_slice(raw.tail(body));
-    if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return Err(Malformed { what: "a key length", offset });
-    }
-    Ok(raw)
-}
-
-/// A place among the entries that were found.
-#[derive(Debug)]
-pub struct Pieces {
-    source: Source,
-    blocks: Vec<Handle>,
-    next: usize,
-    block: Bytes,
-    at: usize,
-    here: Option<Raw>,
-    key: Vec<u8>,
-}
-
-impl Pieces {
-    /// To the next entry; from before the first to the first.
-    ///
-    /// # Errors
-    /// When a block that could be read before cannot be read any more.
-    #[expect(clippy::should_implement_trait, reason = "the entry is lent, which Iterator cannot")]
-    pub fn next(&mut self) -> Result<(), Error> {
-        if let Some(raw) = self.here.take() {
-            self.at = raw.end;
-        }
-        let base = |pieces: &Pieces| pieces.blocks[..pieces.next].last().map_or(0, |b| b.offset);
-        loop {
-            if !self.block.is_empty() {
-                let malformed = Error::malformed(self.source.file, base(self));
-                let end = DataBlock::new(&self.block).map_err(malformed)?.shape().entries;
-                if self.at < end {
-                    let malformed = Error::malformed(self.source.file, base(self));
-                    let raw = step(&self.block, self.at, &mut self.key).map_err(malformed)?;
-                    self.here = Some(raw);
-                    return Ok(());
-                }
-            }
-            let Some(handle) = self.blocks.get(self.next) else {
-                self.block = Bytes::new();
-                return Ok(());
-            };
-            self.block = read_block(&self.source, *handle, Kind::Data)?.0;
-            (self.next, self.at) = (self.next + 1, 0);
-            self.key.clear();
-        }
-    }
-
-    /// The entry here; `None` before the first one and after the last.
-    pub fn entry(&self) -> Option<Entry<'_>> {
-        let raw = self.here.as_ref()?;
-        Some(Entry { key: &self.key, stamp: raw.stamp, change: raw.change(&self.block) })
     }
 }

@@ -70,7 +70,7 @@ impl Table {
         let ranges = read_ranges(&source, &footer)?;
         let filter = read_filter(&source, &footer)?;
         let index = read_index(&source, &footer)?;
-        let blocks = Blocks::new(source, Arc::clone(&env.cache), index.count());
+        let blocks = Blocks::new(source, footer.seal(), Arc::clone(&env.cache), index.count());
         Ok(Table { file, summary, footer, blocks, index, filter, ranges })
     }
 
@@ -289,7 +289,7 @@ fn compare_footer(
 }
 
 pub(crate) fn read_summary(source: &Source, footer: &Footer) -> Result<TableSummary, Error> {
-    let (body, _) = read_block(source, footer.properties, Kind::Properties)?;
+    let (body, _) = read_block(source, &footer.seal(), footer.properties, Kind::Properties)?;
     let mut reader = Reader::new(&body);
     let summary = TableSummary::decode_properties(&mut reader)
         .and_then(|summary| reader.finish("the end of the properties").map(|()| summary));
@@ -300,7 +300,7 @@ pub(crate) fn read_summary(source: &Source, footer: &Footer) -> Result<TableSumm
 
 pub(crate) fn read_ranges(source: &Source, footer: &Footer) -> Result<RangeSet, Error> {
     let Some(handle) = footer.ranges else { return Ok(RangeSet::default()) };
-    let (body, _) = read_block(source, handle, Kind::Ranges)?;
+    let (body, _) = read_block(source, &footer.seal(), handle, Kind::Ranges)?;
     let set = ranges::decode(&body);
     source.check(handle)?;
     set.map_err(Error::malformed(source.file, handle.offset))
@@ -308,7 +308,7 @@ pub(crate) fn read_ranges(source: &Source, footer: &Footer) -> Result<RangeSet, 
 
 pub(crate) fn read_filter(source: &Source, footer: &Footer) -> Result<Option<Filter>, Error> {
     let Some(handle) = footer.filter else { return Ok(None) };
-    let (body, _) = read_block(source, handle, Kind::Filter)?;
+    let (body, _) = read_block(source, &footer.seal(), handle, Kind::Filter)?;
     let filter = Filter::decode(body);
     source.check(handle)?;
     filter.map(Some).map_err(|e| match e {
@@ -318,7 +318,7 @@ pub(crate) fn read_filter(source: &Source, footer: &Footer) -> Result<Option<Fil
 }
 
 pub(crate) fn read_index(source: &Source, footer: &Footer) -> Result<Index, Error> {
-    let (body, _) = read_block(source, footer.index, Kind::Index)?;
+    let (body, _) = read_block(source, &footer.seal(), footer.index, Kind::Index)?;
     let index = Index::decode(body, footer.data_end());
     source.check(footer.index)?;
     index.map_err(Error::malformed(source.file, footer.index.offset))

@@ -102,7 +102,7 @@ impl<'a> Pass<'a> {
     fn data_block(&mut self, ordinal: usize, handle: Handle) -> Result<(), Error> {
         let file = self.table.file;
         let source = &self.table.blocks.source;
-        let (body, _) = read_block(source, handle, Kind::Data)?;
+        let (body, _) = read_block(source, &self.table.blocks.seal, handle, Kind::Data)?;
         let index_offset = self.table.footer.index.offset;
         let next = self.index.separator(ordinal).map_err(Error::malformed(file, index_offset))?;
         let result = self.entries(&body, &next);

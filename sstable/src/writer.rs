@@ -15,7 +15,7 @@ use icecore_model::{Entry, RangeSet, RangeTombstone, Versionstamp};
 use crate::block::BlockBuilder;
 use crate::error::Error;
 use crate::filter;
-use crate::format::{BLOCK_BYTES_MAX, Footer, Handle, Kind, pack, seal};
+use crate::format::{BLOCK_BYTES_MAX, Footer, Handle, Kind, Seal, pack};
 use crate::index::IndexBuilder;
 use crate::options::{Compression, TableId, TableOptions};
 use crate::ranges;
@@ -62,7 +62,7 @@ impl<'d> TableWriter<'d> {
         Ok(TableWriter {
             disk,
             id,
-            out: Output::new(name, file),
+            out: Output::new(name, file, Seal::of(id)),
             block: BlockBuilder::new(options.restart_interval),
             options,
             last: None,
@@ -197,6 +197,7 @@ impl fmt::Debug for TableWriter<'_> {
 struct Output {
     name: Name,
     file: Box<dyn File>,
+    seal: Seal,
     /// Bytes that follow what the disk has.
     run: Vec<u8>,
     /// Where `run` ends in the file.
@@ -205,8 +206,8 @@ struct Output {
 }
 
 impl Output {
-    fn new(name: Name, file: Box<dyn File>) -> Output {
-        Output { name, file, run: Vec::new(), offset: 0, hasher: Hasher::new() }
+    fn new(name: Name, file: Box<dyn File>, seal: Seal) -> Output {
+        Output { name, file, seal, run: Vec::new(), offset: 0, hasher: Hasher::new() }
     }
 
     /// Appends a block; compressed if that is asked for and saves an eighth.
@@ -223,7 +224,7 @@ impl Output {
         if compression == Compression::None {
             self.run.extend_from_slice(body);
         }
-        seal(&mut self.run, start, self.offset, kind, compression);
+        self.seal.close(&mut self.run, start, self.offset, kind, compression);
         let written = &self.run[start..];
         let handle = Handle { offset: self.offset, bytes: written.len() as u64 };
         self.hasher.update(written);

@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 
 use icecore_disk::{Disk, Listed, Name};
 use icecore_model::{DatabaseId, Versionstamp};
-use icecore_sstable::TableSummary;
+use icecore_sstable::salvage::table_owner;
+use icecore_sstable::{Origins, TableSummary};
 
 use super::report::{SalvageLoss, SalvageReport};
 use crate::error::Error;
@@ -21,8 +22,8 @@ use crate::manifest::{Catalog, Loaded, Manifest};
 pub(super) struct Plan {
     /// The store, if anything says which one it is.
     pub(super) database: Option<DatabaseId>,
-    /// The origins that its tables may have; empty if that is not known.
-    accepted: BTreeSet<DatabaseId>,
+    /// Under which stores its tables can have been born.
+    pub(super) origins: Origins,
     /// The tables with what the manifest says of them.
     pub(super) tables: Vec<(u64, Option<TableSummary>)>,
     pub(super) segments: Vec<u32>,
@@ -33,11 +34,6 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Whether a table of this origin can belong to the store.
-    pub(super) fn accepts(&self, owner: DatabaseId) -> bool {
-        self.accepted.is_empty() || self.accepted.contains(&owner)
-    }
-
     /// Decides, and notes in `report` what is damaged and what is not used.
     pub(super) fn make(disk: &dyn Disk, listed: &[Listed], report: &mut SalvageReport) -> Plan {
         let files = Files::of(listed, report);
@@ -72,7 +68,7 @@ impl Plan {
         );
         Plan {
             database: Some(catalog.database),
-            accepted: catalog.accepted.iter().copied().collect(),
+            origins: Origins { known: catalog.accepted.iter().copied().collect(), others: false },
             tables,
             segments: catalog.segments.clone(),
             ceiling: catalog.ceiling,
@@ -108,8 +104,16 @@ impl Plan {
             format!("{}: it belongs to another store", Name::Wal(u64::from(*number)))
         }));
         let same = catalogs.iter().filter(|catalog| Some(catalog.database) == database);
+        let mut known: BTreeSet<_> =
+            same.clone().flat_map(|catalog| catalog.accepted.clone()).collect();
+        let others = known.is_empty();
+        if others {
+            // A table that has lost its footer is most likely of the store of one that has not.
+            let owners = files.tables.iter().filter_map(|number| table_owner(disk, *number));
+            known = owners.chain(database).collect();
+        }
         Plan {
-            accepted: same.clone().flat_map(|catalog| catalog.accepted.clone()).collect(),
+            origins: Origins { known, others },
             ceiling: same.map(|catalog| catalog.ceiling).max().unwrap_or_default(),
             database,
             tables: files.tables.iter().map(|number| (*number, None)).collect(),

@@ -25,8 +25,7 @@ impl Salvage<'_> {
         let mut tables = Vec::new();
         for (done, (number, expected)) in candidates.into_iter().enumerate() {
             self.tell(SalvagePhase::Tables, done as u64, total);
-            let accepts = |owner| self.plan.accepts(owner);
-            match Remains::survey(&*disk, number, expected.as_ref(), &accepts) {
+            match Remains::survey(&*disk, number, expected.as_ref(), &self.plan.origins) {
                 Ok(remains) => {
                     self.note_table(&remains);
                     tables.push(remains);

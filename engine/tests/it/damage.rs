@@ -167,19 +167,21 @@ fn a_format_of_the_future_is_told_from_damage() {
 }
 
 #[test]
-fn a_table_of_the_future_is_told_from_damage() {
-    let mut machine = store(1, false);
-    let table = tables(&machine)[1];
-    machine.at_rest(|disk| {
-        let mut content = disk.read_file(table).unwrap();
-        let footer = content.len() - FOOTER_BYTES;
-        content[footer + 108..][..4].copy_from_slice(&2_u32.to_le_bytes());
-        let checked = [&content[footer..footer + 104], &content[footer + 108..]].concat();
-        let checksum = icecore_model::hash::crc32(&checked).to_le_bytes();
-        content[footer + 104..][..4].copy_from_slice(&checksum);
-        disk.write_file(table, &content);
-    });
-    noticed(&machine, ErrorKind::UnknownFormat, &[table]);
+fn a_table_of_the_future_or_of_the_past_is_told_from_damage() {
+    for version in [1_u32, 3] {
+        let mut machine = store(1, false);
+        let table = tables(&machine)[1];
+        machine.at_rest(|disk| {
+            let mut content = disk.read_file(table).unwrap();
+            let footer = content.len() - FOOTER_BYTES;
+            content[footer + 108..][..4].copy_from_slice(&version.to_le_bytes());
+            let checked = [&content[footer..footer + 104], &content[footer + 108..]].concat();
+            let checksum = icecore_model::hash::crc32(&checked).to_le_bytes();
+            content[footer + 104..][..4].copy_from_slice(&checksum);
+            disk.write_file(table, &content);
+        });
+        noticed(&machine, ErrorKind::UnknownFormat, &[table]);
+    }
 }
 
 #[test]

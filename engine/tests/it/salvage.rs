@@ -261,6 +261,88 @@ fn a_table_without_index_or_footer_gives_all_its_entries() {
 }
 
 #[test]
+fn a_table_without_footer_is_found_to_be_of_the_store_without_a_manifest() {
+    let golden = Golden::new(true);
+    let no_manifest = |disk: &SimDisk| {
+        disk.remove_file(Name::Current).unwrap();
+        golden.find(is_manifest).into_iter().for_each(|name| disk.remove_file(name).unwrap());
+    };
+    let (whole, _) = golden.salvage(&golden.damaged(no_manifest)).unwrap();
+    for table in golden.find(is_table) {
+        let bytes = golden.machine.disk.read_file(table).unwrap().len() as u64;
+        let machine = golden.damaged(|disk| {
+            no_manifest(disk);
+            disk.corrupt(table, bytes - 1, Damage::FlipBit(3)).unwrap();
+        });
+        let (report, found) = golden.salvage(&machine).unwrap();
+        assert!(found == golden.state, "{report}\n{:?}", report.damage);
+        assert_eq!(report.versions, whole.versions, "{:?}", report.damage);
+    }
+}
+
+#[test]
+fn a_table_without_footer_is_found_in_a_checkpoint_of_its_store() {
+    let golden = Golden::new(true);
+    let disk = golden.machine.disk.fork().reopen();
+    let engine = Engine::open(golden.machine.env_on(disk.clone()), small()).unwrap();
+    engine.checkpoint(Path::new("checkpoint")).unwrap();
+    drop(engine);
+    disk.kill();
+    let checkpoint = disk.directory(Path::new("checkpoint")).unwrap();
+    let tables = checkpoint.snapshot_files().into_iter().filter(|(name, _)| is_table(*name));
+    for (table, content) in tables {
+        let copy = checkpoint.fork();
+        copy.corrupt(table, content.len() as u64 - 1, Damage::FlipBit(3)).unwrap();
+        let machine = Machine { disk: copy.reopen(), ..Machine::new(8) };
+        let (report, found) = golden.salvage(&machine).unwrap();
+        assert!(found == golden.state, "{table}: {report}\n{:?}", report.damage);
+        assert!(report.is_complete(), "{:?}", report.damage);
+    }
+}
+
+/// Two segments of one store of which the one with the higher number has the older commits.
+#[test]
+fn segments_whose_stamps_are_not_in_order_are_all_taken() {
+    let machine = Machine::new(3);
+    let engine = machine.open(logging());
+    let mut history = BTreeSet::new();
+    for number in 0..200_u32 {
+        let key = [&[DATA], format!("{:02}", number % 40).as_bytes()].concat();
+        let value = format!("{number:>200}").into_bytes();
+        let set = Mutation::Set { key: &key, value: &value, expires_at: None };
+        let stamp = commit(&engine, &[set]);
+        history.insert((key, (stamp, value, None)));
+    }
+    let golden = Golden { state: state(&engine), machine, history };
+    engine.close().unwrap();
+    golden.machine.disk.kill();
+    let segments = golden.find(is_segment);
+    let used = segments.iter().map(|n| (*n, golden.machine.disk.read_file(*n).unwrap()));
+    let used: Vec<_> = used.filter(|(_, bytes)| bytes[512..1024].iter().any(|b| *b != 0)).collect();
+    assert!(used.len() > 6, "{segments:?}");
+    for (one, other) in [(0, 1), (1, 2), (2, 5)] {
+        let disk = golden.machine.disk.fork();
+        disk.remove_file(Name::Current).unwrap();
+        golden.find(is_manifest).into_iter().for_each(|name| disk.remove_file(name).unwrap());
+        disk.write_file(used[one].0, &renumbered(&used[other].1, used[one].0));
+        disk.write_file(used[other].0, &renumbered(&used[one].1, used[other].0));
+        let machine = Machine { disk: disk.reopen(), ..Machine::new(8) };
+        let (report, found) = golden.salvage(&machine).unwrap();
+        assert!(found == golden.state, "{one} and {other}: {report}\n{:?}", report.damage);
+    }
+}
+
+/// The segment under another number, with a header that is valid.
+fn renumbered(segment: &[u8], name: Name) -> Vec<u8> {
+    let Name::Wal(number) = name else { panic!("{name} is no segment") };
+    let mut bytes = segment.to_vec();
+    bytes[32..36].copy_from_slice(&u32::try_from(number).unwrap().to_le_bytes());
+    let checksum = icecore_model::hash::hash64(&bytes[..72]);
+    bytes[72..80].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+#[test]
 fn behind_a_damaged_frame_the_log_goes_on() {
     let golden = Golden::new(true);
     let segments = golden.find(|name| {
@@ -292,7 +374,7 @@ fn one_damaged_sector_anywhere_never_makes_a_wrong_value_nor_goes_untold() {
             dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
             usize::try_from(dice >> 33).unwrap() % below
         };
-        for round in 0..90 {
+        for round in 0..105 {
             let which = roll(names.len());
             let (name, size) = (names[which], sizes[which]);
             if size == 0 {
@@ -300,13 +382,15 @@ fn one_damaged_sector_anywhere_never_makes_a_wrong_value_nor_goes_untold() {
             }
             let offset = roll(size) as u64;
             let other = roll(size) as u64 / SECTOR * SECTOR;
-            let machine = golden.damaged(|disk| match round % 6 {
+            let stranger = names[roll(names.len())];
+            let machine = golden.damaged(|disk| match round % 7 {
                 0 => disk.corrupt(name, offset, Damage::FlipBit(round)).unwrap(),
                 1 => disk.corrupt(name, offset, Damage::FlipBits(5)).unwrap(),
                 2 => disk.corrupt(name, offset, Damage::ZeroSector).unwrap(),
                 3 => disk.corrupt(name, offset, Damage::RandomSector).unwrap(),
                 4 => disk.corrupt(name, offset, Damage::BadSector).unwrap(),
-                _ => copy_sector(disk, name, other, offset / SECTOR * SECTOR),
+                5 => copy_sector(disk, name, other, offset / SECTOR * SECTOR),
+                _ => copy_from(disk, stranger, name, offset / SECTOR * SECTOR),
             });
             match golden.salvage(&machine) {
                 // In a store that was not closed, the very end of the log has no witness.
@@ -324,6 +408,18 @@ fn copy_sector(disk: &SimDisk, name: Name, from: u64, to: u64) {
     let bytes = (content.len() - from.max(to)).min(SECTOR as usize);
     content.copy_within(from..from + bytes, to);
     disk.write_file(name, &content);
+}
+
+/// Puts a sector of another file into the place of the same one.
+fn copy_from(disk: &SimDisk, from: Name, to: Name, offset: u64) {
+    let source = disk.read_file(from).unwrap();
+    let mut content = disk.read_file(to).unwrap();
+    let offset = offset as usize;
+    let end = (offset + SECTOR as usize).min(content.len()).min(source.len());
+    if offset < end {
+        content[offset..end].copy_from_slice(&source[offset..end]);
+        disk.write_file(to, &content);
+    }
 }
 
 #[test]

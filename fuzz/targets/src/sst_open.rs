@@ -325,7 +325,8 @@ type Handle = (u64, u64);
 /// Appends a block with its trailer.
 fn put_block(file: &mut Vec<u8>, kind: u8, body: &[u8], packed: bool) -> Handle {
     let offset = file.len() as u64;
-    let mut covered = offset.to_le_bytes().to_vec();
+    let mut covered = [&DATABASE.0[..], &NUMBER.to_le_bytes(), &offset.to_le_bytes()].concat();
+    let stored = covered.len();
     if packed {
         covered.extend_from_slice(&build_packed(body));
     } else {
@@ -333,7 +334,7 @@ fn put_block(file: &mut Vec<u8>, kind: u8, body: &[u8], packed: bool) -> Handle 
     }
     covered.extend_from_slice(&[kind, u8::from(packed), 0, 0]);
     let checksum = crc32(&covered);
-    file.extend_from_slice(&covered[8..]);
+    file.extend_from_slice(&covered[stored..]);
     file.extend_from_slice(&checksum.to_le_bytes());
     (offset, file.len() as u64 - offset)
 }

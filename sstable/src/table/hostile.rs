@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::block::DataBlock;
 use crate::filter::Filter;
-use crate::format::{FOOTER_BYTES, Footer, Handle, Kind, Sealed, TRAILER_BYTES, seal};
+use crate::format::{FOOTER_BYTES, Footer, Handle, Kind, Seal, Sealed, TRAILER_BYTES};
 use crate::index::Index;
 use crate::{
     BlockCache, Compression, ReadMode, Table, TableEnv, TableId, TableOptions, TableSummary,
@@ -20,6 +20,11 @@ use crate::{
 
 const HOME: DatabaseId = DatabaseId([3; 16]);
 const FILE: Name = Name::Table(1);
+const ID: TableId = TableId { database: HOME, number: 1 };
+
+fn seal() -> Seal {
+    Seal::of(ID)
+}
 
 fn keys() -> Vec<Vec<u8>> {
     (0..40u8).map(|n| format!("key/{:03}", n / 2 * 7).into_bytes()).collect()
@@ -28,8 +33,7 @@ fn keys() -> Vec<Vec<u8>> {
 fn honest() -> (Vec<u8>, TableSummary) {
     let disk = SimDisk::new(1, Rules::none());
     let options = TableOptions { block_bytes: 150, restart_interval: 4, ..TableOptions::default() };
-    let mut writer =
-        TableWriter::create(&*disk, TableId { database: HOME, number: 1 }, &options).unwrap();
+    let mut writer = TableWriter::create(&*disk, ID, &options).unwrap();
     for (number, key) in keys().iter().enumerate() {
         let stamp = Versionstamp::new(100 - number as u64);
         let change = Change::Put { value: b"some value", expires_at: None };
@@ -83,7 +87,7 @@ fn forge(
     let length = block.len();
     change(&mut block);
     block.resize(length, 0);
-    seal(&mut block, 0, handle.offset, kind, compression);
+    seal().close(&mut block, 0, handle.offset, kind, compression);
     let mut forged = file.to_vec();
     forged[place(handle)].copy_from_slice(&block);
     let end = forged.len() - FOOTER_BYTES;
@@ -155,17 +159,19 @@ fn what_is_unknown_is_refused_by_name() {
         let tags = block.len() - TRAILER_BYTES;
         block[tags + tag] = value;
         let end = block.len() - 4;
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&handle.offset.to_le_bytes());
-        crc.update(&block[..end]);
-        block[end..].copy_from_slice(&crc.finalize().to_le_bytes());
-        let result = Sealed::verify(&block, FILE, handle.offset, kind);
+        let checksum = seal().checksum(handle.offset, &block[..end]);
+        block[end..].copy_from_slice(&checksum.to_le_bytes());
+        let result = Sealed::verify(&block, &seal(), FILE, handle.offset, kind);
         assert!(matches!(result, Err(crate::Error::UnknownFormat { .. })), "{result:?}");
-        let elsewhere = Sealed::verify(&block, FILE, handle.offset + 1, kind);
-        assert!(matches!(elsewhere, Err(crate::Error::Corrupt { .. })), "{elsewhere:?}");
+        let (next, home) = (TableId { number: 2, ..ID }, handle.offset);
+        let away = TableId { database: DatabaseId([4; 16]), ..ID };
+        for (id, offset) in [(ID, home + 1), (next, home), (away, home)] {
+            let elsewhere = Sealed::verify(&block, &Seal::of(id), FILE, offset, kind);
+            assert!(matches!(elsewhere, Err(crate::Error::Corrupt { .. })), "{elsewhere:?}");
+        }
     }
     assert!(matches!(
-        Sealed::verify(stored, FILE, handle.offset, Kind::Index),
+        Sealed::verify(stored, &seal(), FILE, handle.offset, Kind::Index),
         Err(crate::Error::Corrupt { .. })
     ));
 }
@@ -175,8 +181,8 @@ fn a_compressed_block_that_claims_too_much_is_refused_before_memory_is_taken() {
     for length in [u32::MAX, 90 << 20, 300_000, 11] {
         let mut block = length.to_le_bytes().to_vec();
         block.extend_from_slice(&lz4_flex::block::compress(&[0; 10]));
-        seal(&mut block, 0, 0, Kind::Data, Compression::Lz4);
-        let sealed = Sealed::verify(&block, FILE, 0, Kind::Data).unwrap();
+        seal().close(&mut block, 0, 0, Kind::Data, Compression::Lz4);
+        let sealed = Sealed::verify(&block, &seal(), FILE, 0, Kind::Data).unwrap();
         assert!(matches!(sealed.unpack(FILE, 0), Err(crate::Error::Corrupt { .. })), "{length}");
     }
 }
@@ -224,7 +230,7 @@ proptest! {
             summary.encode(&mut again);
             prop_assert_eq!(&bytes[..reader.offset()], &again[..]);
         }
-        let _sealed = Sealed::verify(&bytes, FILE, 0, Kind::Data).and_then(|s| s.unpack(FILE, 0));
+        let _sealed = Sealed::verify(&bytes, &seal(), FILE, 0, Kind::Data).and_then(|s| s.unpack(FILE, 0));
         if let Some(chunk) = bytes.first_chunk() {
             prop_assert!(Footer::decode(chunk, FILE, 500).is_err());
         }

@@ -13,6 +13,8 @@ use icecore_model::{LogPosition, Reader, Versionstamp};
 use super::layout::Placed;
 
 const FOOTER_BYTES: usize = 120;
+/// Database id and number, with which the footer begins and all checksums of blocks do.
+const IDENTITY_BYTES: usize = 24;
 /// Where a footer tells where blocks are: ranges, filter, index, properties.
 const HANDLES: [usize; 4] = [24, 40, 56, 72];
 const INDEX_HANDLE: usize = 56;
@@ -102,6 +104,7 @@ fn forge_footer(out: &mut [u8], dice: &SeededRandom) -> Option<()> {
 
 fn forge_block(out: &mut [u8], dice: &SeededRandom) -> Option<()> {
     let mut blocks = blocks(out)?;
+    let identity: [u8; IDENTITY_BYTES] = *out[out.len() - FOOTER_BYTES..].first_chunk()?;
     let (start, bytes) = blocks.swap_remove(below(dice, blocks.len()));
     let block = out.get_mut(start..start.checked_add(bytes)?)?;
     let stored = bytes.checked_sub(TRAILER_BYTES)?;
@@ -111,7 +114,8 @@ fn forge_block(out: &mut [u8], dice: &SeededRandom) -> Option<()> {
         1 => spoil(&mut block[stored.saturating_sub(12)..stored], dice),
         _ => spoil(&mut block[stored..stored + 4], dice),
     }
-    let checked = [&(start as u64).to_le_bytes()[..], &block[..stored + 4]].concat();
+    let offset = (start as u64).to_le_bytes();
+    let checked = [&identity[..], &offset, &block[..stored + 4]].concat();
     block[stored + 4..].copy_from_slice(&crc32(&checked).to_le_bytes());
     Some(())
 }
