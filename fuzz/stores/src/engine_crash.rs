@@ -30,7 +30,7 @@ fn happens(bytes: &[u8], bug: Option<DiskBug>) -> Result<(), Violation> {
 
 #[cfg(test)]
 mod tests {
-    use icecore_disk::random::{Random, SeededRandom};
+    use icecore_disk::random::SeededRandom;
 
     use super::*;
 

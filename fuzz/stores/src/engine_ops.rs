@@ -20,3 +20,19 @@ pub fn run(bytes: &[u8]) {
         panic!("{violation}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use icecore_disk::random::SeededRandom;
+
+    use super::run;
+
+    #[test]
+    fn histories_without_a_fuzzer_that_leads_them_hold() {
+        for seed in 0..60 {
+            let random = SeededRandom::new(seed);
+            let bytes: Vec<u8> = (0..40).flat_map(|_| random.next().to_be_bytes()).collect();
+            run(&bytes);
+        }
+    }
+}
