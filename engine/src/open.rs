@@ -25,20 +25,22 @@
 
 pub(crate) mod inventory;
 mod replay;
+mod rewriting;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use icecore_disk::{Disk, Listed, LockError, LockMode, Name, OpenMode};
-use icecore_memtable::{ArenaPool, CHUNK_BYTES_MIN, Memtable};
+use icecore_memtable::{ArenaPool, CHUNK_BYTES_MIN};
 use icecore_model::{Planted, Versionstamp, planted};
-use icecore_sstable::{BlockCache, TableEnv, TableSummary};
+use icecore_sstable::{BlockCache, TableEnv};
 use icecore_sync::atomic::{AtomicBool, AtomicU64};
 use icecore_sync::{Mutex, RwLock};
 use icecore_wal::{Commit, Ending, Log, LogEnv, Recovery};
 
 use self::inventory::{create_empty, may_create, remove_files, take_inventory, unused_files};
-use self::replay::Replayed;
-use crate::compact::output::rewrite_memtable;
+use self::replay::{Piece, Replayed};
+use self::rewriting::Rewriting;
 use crate::core::{Core, Environment, SharedState, State, Writer};
 use crate::epoch::Published;
 use crate::error::Error;
@@ -60,6 +62,9 @@ const STAMPS_LEFT_MIN: u64 = 1 << 40;
 
 /// How much of a log segment is rewritten at a time.
 const REWRITE_BYTES: usize = 1 << 20;
+
+/// What is rewritten begins and ends at multiples of this, as sectors and pages do.
+const REWRITE_ALIGNMENT: u64 = 4096;
 
 /// A pool that keeps memory for the next memtables, in chunks that suit their size.
 pub(crate) fn arena_pool(options: &Options) -> Arc<ArenaPool> {
@@ -109,7 +114,7 @@ pub(crate) fn open(env: Environment, options: Options) -> Result<Core, Error> {
             _ => None,
         })
         .collect();
-    let opening = Opening { env, options, access, pool, loaded, segments_on_disk };
+    let mut opening = Opening { env, options, access, pool, loaded, segments_on_disk };
     let opened = if read_only { opening.read_only() } else { opening.read_write(&listed) };
     let mut core = match opened {
         Err(Error::OutOfSpace { .. }) if !read_only => {
@@ -159,15 +164,19 @@ fn note_lost(catalog: &mut Catalog, recovery: &Recovery, recovered: Versionstamp
     catalog.ceiling.next()
 }
 
-/// Writes a file's bytes where they are, and makes them durable: this needs no space. What is read
-/// from here on must survive a power cut, and a sync alone would prove nothing after a sync that
-/// failed. A crash on the way leaves bytes that are the same, or what was there before.
-fn rewrite_in_place(disk: &dyn Disk, name: Name) -> Result<(), Error> {
+/// Writes a file's bytes in `range` where they are, and makes them durable: this needs no space.
+/// What is read from here on must survive a power cut, and a sync alone would prove nothing after a
+/// sync that failed. A crash on the way leaves bytes that are the same, or what was there before.
+fn rewrite_in_place(disk: &dyn Disk, name: Name, range: Range<u64>) -> Result<(), Error> {
     let file = disk.open(name, OpenMode::ReadWrite).map_err(|e| Error::io(name, "open", e))?;
+    // What shares a sector with the first byte or the last is written with it.
+    let mut offset = range.start / REWRITE_ALIGNMENT * REWRITE_ALIGNMENT;
+    let end = range.end.checked_next_multiple_of(REWRITE_ALIGNMENT).unwrap_or(range.end);
     let mut buffer = vec![0; REWRITE_BYTES];
-    let mut offset = 0;
-    loop {
-        let got = file.read_full_at(offset, &mut buffer).map_err(|e| Error::io(name, "read", e))?;
+    while offset < end {
+        let asked = usize::try_from(end - offset).map_or(REWRITE_BYTES, |n| n.min(REWRITE_BYTES));
+        let got = file.read_full_at(offset, &mut buffer[..asked]);
+        let got = got.map_err(|e| Error::io(name, "read", e))?;
         if got == 0 {
             break;
         }
@@ -190,12 +199,20 @@ struct Opening {
 
 impl Opening {
     fn read_only(&self) -> Result<Core, Error> {
-        let Replayed { recovery, live, full } = self.replay(&mut |_| Ok(true))?;
+        let mut full = Vec::new();
+        let mut take = |piece: &Piece| {
+            let is_full = piece.memtable().memory_bytes() >= self.options.memtable_bytes;
+            if is_full {
+                full.insert(0, Arc::clone(piece.memtable()));
+            }
+            Ok(is_full)
+        };
+        let Replayed { recovery, rest } = self.replay(&mut take)?;
         let recovered = recovery.last.unwrap_or(self.loaded.catalog.flushed);
         let mut catalog = self.loaded.catalog.clone();
         note_lost(&mut catalog, &recovery, recovered);
         let view = View {
-            live: Arc::clone(live.memtable()),
+            live: Arc::clone(rest.memtable()),
             frozen: full,
             levels: Arc::new(Levels::from_catalog(&catalog, &Levels::default())),
         };
@@ -208,13 +225,16 @@ impl Opening {
     fn full(&self) -> Result<Core, Error> {
         let unwritten = planted(Planted::FullOpeningUnwritten);
         for segment in self.loaded.catalog.segments.iter().filter(|_| !unwritten) {
-            rewrite_in_place(&*self.env.disk, Name::Wal(u64::from(*segment)))?;
+            rewrite_in_place(&*self.env.disk, Name::Wal(u64::from(*segment)), 0..u64::MAX)?;
         }
         self.read_only()
     }
 
     /// Removes what the store does not use, once all of it has proved to be readable.
-    fn make_room(&self, listed: &[Listed]) -> Result<(), Error> {
+    fn make_room(&mut self, listed: &[Listed]) -> Result<(), Error> {
+        // An opening in pieces may have come as far as another manifest.
+        let loaded = Manifest::load(&*self.env.disk)?;
+        self.loaded = loaded.ok_or_else(|| Error::corrupt(Name::Current, 0, "it is gone"))?;
         let mut ignore = |_: Commit<'_>| Ok(());
         let (disk, catalog) = (&*self.env.disk, &self.loaded.catalog);
         let (segments, flushed) = (&catalog.segments, catalog.flushed);
@@ -224,7 +244,7 @@ impl Opening {
         // The last edit may have come from a process that was killed before it was durable. What it
         // took out of the store goes only when it cannot be taken back any more.
         if !planted(Planted::RoomMadeEarly) {
-            rewrite_in_place(disk, Name::Manifest(self.loaded.number))?;
+            rewrite_in_place(disk, Name::Manifest(self.loaded.number), 0..u64::MAX)?;
         }
         let unused = unused_files(listed, catalog, self.loaded.number);
         remove_files(disk, listed, |name| unused.contains(&name))
@@ -232,36 +252,18 @@ impl Opening {
 
     fn read_write(&self, listed: &[Listed]) -> Result<Core, Error> {
         let disk = Arc::clone(&self.env.disk);
-        let mut catalog = self.loaded.catalog.clone();
-        self.check_stamps_left(catalog.ceiling.max(catalog.flushed))?;
-        // Numbers of leftovers are not given again either: an unlinked file may come back.
-        let highest = |number: fn(Name) -> Option<u64>| {
-            listed.iter().filter_map(|l| l.name.as_ref().ok()).filter_map(|n| number(*n)).max()
-        };
-        let on_disk = highest(|n| if let Name::Table(n) = n { Some(n) } else { None });
-        catalog.next_table = catalog.next_table.max(on_disk.map_or(0, |n| n + 1));
-
-        let first_written = catalog.next_table;
-        let mut written: Vec<TableSummary> = Vec::new();
-        let mut write = |memtable: &Arc<Memtable>| {
-            let number = catalog.next_table;
-            catalog.next_table += 1;
-            let id = icecore_sstable::TableId { database: self.loaded.catalog.database, number };
-            written.extend(rewrite_memtable(&*disk, &self.options.table, id, memtable)?);
-            Ok(false)
-        };
-        let replayed = self.replay(&mut write).and_then(|replayed| {
-            if !replayed.live.memtable().is_empty() {
-                write(replayed.live.memtable())?;
+        let found = &self.loaded.catalog;
+        self.check_stamps_left(found.ceiling.max(found.flushed))?;
+        let mut rewriting = Rewriting::begin(self, listed)?;
+        let replayed = self.replay(&mut |piece| rewriting.take(piece));
+        let written = replayed.and_then(|Replayed { recovery, rest }| {
+            if !rest.memtable().is_empty() {
+                rewriting.write(rest.memtable())?;
             }
-            Ok(replayed)
+            Ok(recovery)
         });
-        let Replayed { recovery, .. } = replayed.inspect_err(|_| {
-            // What cannot be removed is unused, and goes when the store is opened.
-            for number in first_written..catalog.next_table {
-                drop(disk.remove(Name::Table(number)));
-            }
-        })?;
+        let recovery = written.inspect_err(|_| rewriting.abandon())?;
+        let (mut catalog, number, superseded) = rewriting.end();
         let recovered = recovery.last.unwrap_or(Versionstamp::ZERO).max(catalog.flushed);
         let last = note_lost(&mut catalog, &recovery, recovered);
         let last = if planted(Planted::CeilingIgnored) { recovered } else { last };
@@ -271,20 +273,14 @@ impl Opening {
         let log_options = self.options.log;
         let log = Log::create(self.log_env(&roster), log_options, segment, recovery.end, last)?;
         disk.sync_dir().map_err(|e| Error::io(disk.label(), "sync", e))?;
-        catalog.levels[0].splice(0..0, written.into_iter().rev());
         catalog.flushed = recovered;
         catalog.ceiling = log.ceiling();
         catalog.segments = vec![segment];
         catalog.closed = false;
-        // A temporary file of a manifest may be there although the manifest was lost.
-        let on_disk = highest(|n| match n {
-            Name::Manifest(n) | Name::Temp(n) => Some(n),
-            _ => None,
-        });
-        let number = on_disk.unwrap_or(0).max(self.loaded.number) + 1;
         let manifest = Manifest::create(&*disk, &*self.env.random, number, &catalog)?;
 
-        let unused = unused_files(listed, &catalog, number);
+        let mut unused = unused_files(listed, &catalog, number);
+        unused.extend(superseded);
         let (memtable, inserter) = icecore_memtable::create(&self.pool);
         let levels = Arc::new(Levels::from_catalog(&catalog, &Levels::default()));
         let view = View { live: memtable, frozen: Vec::new(), levels };

@@ -118,6 +118,12 @@ bugs! {
     ForgottenUnwritten,
     /// A recovery does not note which stamps may have been lost.
     LossUnnoted,
+    /// A recovery in pieces enters a table in the manifest whose name is not durable.
+    PieceCountedEarly,
+    /// It counts a commit as flushed that comes after the piece.
+    FlushedPastPiece,
+    /// It counts as flushed what is not durable in the log, which then ends before it.
+    PieceUnlogged,
     ; races:
     /// The view after a flush has the frozen memtables that there were when the flush began
     /// (fjall #112: a flush and a rotation that race).

@@ -31,6 +31,13 @@ pub struct Commit<'a> {
     pub clock_ms: u64,
     /// What it does, encoded.
     pub effects: &'a [u8],
+    /// The segment that holds it.
+    pub segment: u32,
+    /// Where the commit before it in this segment ends, or the segment's header does; in what is
+    /// salvaged, where its own frame begins.
+    pub start: u32,
+    /// Where it ends.
+    pub end: u32,
 }
 
 /// How a log ends.
@@ -78,7 +85,8 @@ pub fn recover(
     after: Versionstamp,
     apply: &mut dyn FnMut(Commit<'_>) -> Result<(), Error>,
 ) -> Result<Recovery, Error> {
-    let mut walk = Walk { after, end: None, last_clock_ms: 0, closed: false, apply };
+    let mut walk =
+        Walk { after, end: None, commits_end: 0, last_clock_ms: 0, closed: false, apply };
     let mut last_image = None;
     for number in active {
         let image = Image::load(disk, database, *number)?;
@@ -112,6 +120,8 @@ struct Walk<'a> {
     after: Versionstamp,
     /// Where the frames read so far end.
     end: Option<Predecessor>,
+    /// Where the commits read so far end, in the segment at hand.
+    commits_end: u32,
     last_clock_ms: u64,
     closed: bool,
     apply: &'a mut dyn FnMut(Commit<'_>) -> Result<(), Error>,
@@ -139,6 +149,7 @@ impl Walk<'_> {
                 _ => return corrupt(here, 48, "the segment does not follow the one before it"),
             }
         }
+        self.commits_end = header.block_bytes;
         self.end = Some(Predecessor {
             segment: header.number,
             length: header.block_bytes,
@@ -185,13 +196,21 @@ impl Walk<'_> {
         known.length = placed.end();
         self.closed = header.kind == END;
         self.last_clock_ms = self.last_clock_ms.max(header.clock_ms);
-        if header.kind == COMMIT && header.stamp > self.after {
-            let Placed { frame, .. } = placed;
-            let commit =
-                Commit { stamp: header.stamp, clock_ms: header.clock_ms, effects: frame.payload };
-            (self.apply)(commit)?;
+        if header.kind != COMMIT {
+            return Ok(());
         }
-        Ok(())
+        let start = std::mem::replace(&mut self.commits_end, placed.end());
+        if header.stamp <= self.after {
+            return Ok(());
+        }
+        (self.apply)(Commit {
+            stamp: header.stamp,
+            clock_ms: header.clock_ms,
+            effects: placed.frame.payload,
+            segment: number,
+            start,
+            end: placed.end(),
+        })
     }
 }
 

@@ -172,7 +172,7 @@ impl Dive<'_> {
             };
             end = placed.end();
             last = placed.frame.header.stamp;
-            self.take(&placed)?;
+            self.take(&placed, header.number)?;
         }
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Dive<'_> {
         length.is_some_and(|length| end < length)
     }
 
-    fn take(&mut self, placed: &Placed<'_>) -> Result<(), Error> {
+    fn take(&mut self, placed: &Placed<'_>, segment: u32) -> Result<(), Error> {
         let header = &placed.frame.header;
         self.found.last = self.found.last.max(header.stamp);
         self.found.told = header.stamp;
@@ -210,8 +210,14 @@ impl Dive<'_> {
         if header.stamp <= self.after {
             return Ok(());
         }
-        let effects = placed.frame.payload;
-        (self.apply)(Commit { stamp: header.stamp, clock_ms: header.clock_ms, effects })
+        (self.apply)(Commit {
+            stamp: header.stamp,
+            clock_ms: header.clock_ms,
+            effects: placed.frame.payload,
+            segment,
+            start: placed.start,
+            end: placed.end(),
+        })
     }
 }
 

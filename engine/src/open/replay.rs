@@ -1,10 +1,11 @@
 //! From the log to memtables.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use icecore_disk::Name;
-use icecore_memtable::{Inserter, Memtable};
-use icecore_model::{Effects, Planted, Versionstamp, planted};
+use icecore_memtable::{ArenaPool, Inserter, Memtable};
+use icecore_model::{Effects, Malformed, Planted, Versionstamp, planted};
 use icecore_wal::{Commit, Ending, Recovery};
 
 use super::Opening;
@@ -13,40 +14,64 @@ use crate::error::Error;
 /// What replaying the log gives.
 pub(super) struct Replayed {
     pub(super) recovery: Recovery,
-    /// The memtable at hand, and those that were full before it, newest first.
+    /// What came after the last piece that was taken.
+    pub(super) rest: Piece,
+}
+
+/// Commits that follow one another in the log, in a memtable.
+pub(super) struct Piece {
     pub(super) live: Inserter,
-    pub(super) full: Vec<Arc<Memtable>>,
+    /// How long it is in the log.
+    pub(super) log_bytes: u64,
+    /// The segment of its last commit, and the bytes there from the end of the commit before the
+    /// piece to the end of its last one.
+    pub(super) segment: u32,
+    pub(super) bytes: Range<u32>,
+}
+
+impl Piece {
+    fn new(pool: &Arc<ArenaPool>) -> Piece {
+        let (_, live) = icecore_memtable::create(pool);
+        Piece { live, log_bytes: 0, segment: 0, bytes: 0..0 }
+    }
+
+    fn add(&mut self, commit: &Commit<'_>) -> Result<(), Malformed> {
+        self.live.apply(commit.stamp, Effects::new(commit.effects), Versionstamp::ZERO)?;
+        if self.log_bytes == 0 || self.segment != commit.segment {
+            self.segment = commit.segment;
+            self.bytes.start = commit.start;
+        }
+        self.bytes.end = commit.end;
+        self.log_bytes += u64::from(commit.end - commit.start);
+        Ok(())
+    }
+
+    pub(super) fn memtable(&self) -> &Arc<Memtable> {
+        self.live.memtable()
+    }
 }
 
 impl Opening {
-    /// Replays the log. `full` is called with each memtable that is full, and says whether it is
-    /// to be kept in memory.
+    /// Replays the log. `take` is called after each commit with the piece that ends with it, and
+    /// says whether it took the piece, so that the next one begins.
     pub(super) fn replay(
         &self,
-        keep_full: &mut dyn FnMut(&Arc<Memtable>) -> Result<bool, Error>,
+        take: &mut dyn FnMut(&Piece) -> Result<bool, Error>,
     ) -> Result<Replayed, Error> {
         let catalog = &self.loaded.catalog;
-        let (_, mut live) = icecore_memtable::create(&self.pool);
-        let mut full = Vec::new();
+        let mut piece = Piece::new(&self.pool);
         let mut failure = None;
         let mut apply = |commit: Commit<'_>| {
-            let effects = Effects::new(commit.effects);
-            live.apply(commit.stamp, effects, Versionstamp::ZERO).map_err(|m| {
-                failure = Some(Error::corrupt("the log", m.offset as u64, m.what));
-                icecore_wal::Error::Closed
-            })?;
-            if live.memtable().memory_bytes() < self.options.memtable_bytes {
-                return Ok(());
-            }
-            match keep_full(live.memtable()) {
-                Ok(true) => full.insert(0, Arc::clone(live.memtable())),
+            let added = piece.add(&commit);
+            let added = added.map_err(|m| Error::corrupt("the log", m.offset as u64, m.what));
+            match added.and_then(|()| take(&piece)) {
                 Ok(false) => {}
+                Ok(true) => piece = Piece::new(&self.pool),
                 Err(error) => {
                     failure = Some(error);
                     return Err(icecore_wal::Error::Closed);
                 }
             }
-            live = icecore_memtable::create(&self.pool).1;
             Ok(())
         };
         let disk = &*self.env.disk;
@@ -62,7 +87,7 @@ impl Opening {
             (None, Err(error)) => Err(error.into()),
             (None, Ok(recovery)) => {
                 self.compare_with_manifest(&recovery)?;
-                Ok(Replayed { recovery, live, full })
+                Ok(Replayed { recovery, rest: piece })
             }
         }
     }
@@ -87,6 +112,13 @@ impl Opening {
                 format!("it ends at {last}, but tables hold commits up to {}", catalog.flushed);
             return Err(Error::corrupt(Name::Wal(u64::from(*number)), end, what));
         }
+        self.miss_no_segment()
+    }
+
+    /// Refuses a manifest that is older than the log: a segment above all that it lists holds
+    /// commits.
+    pub(super) fn miss_no_segment(&self) -> Result<(), Error> {
+        let catalog = &self.loaded.catalog;
         let known = catalog.segments.last().copied().unwrap_or(0);
         for number in self.segments_on_disk.iter().filter(|number| **number > known) {
             if icecore_wal::holds_commits(&*self.env.disk, catalog.database, *number)? {

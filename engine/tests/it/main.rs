@@ -19,6 +19,7 @@ mod model;
 mod observe;
 mod poison;
 mod ranges;
+mod recovery;
 mod reserve;
 mod salvage;
 mod snapshots;
