@@ -244,7 +244,13 @@ impl Opening {
         // The last edit may have come from a process that was killed before it was durable. What it
         // took out of the store goes only when it cannot be taken back any more.
         if !planted(Planted::RoomMadeEarly) {
-            rewrite_in_place(disk, Name::Manifest(self.loaded.number), 0..u64::MAX)?;
+            // The very bytes that were understood, not those of another reading.
+            let name = Name::Manifest(self.loaded.number);
+            let file = disk.open(name, OpenMode::ReadWrite);
+            let file = file.map_err(|e| Error::io(name, "open", e))?;
+            let written = file.write_all_at(0, &self.loaded.bytes);
+            written.map_err(|e| Error::io(name, "rewrite", e))?;
+            file.sync().map_err(|e| Error::io(name, "sync", e))?;
         }
         let unused = unused_files(listed, catalog, self.loaded.number);
         remove_files(disk, listed, |name| unused.contains(&name))

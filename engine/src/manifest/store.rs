@@ -50,6 +50,8 @@ pub(crate) struct Manifest {
 pub(crate) struct Loaded {
     pub(crate) catalog: Catalog,
     pub(crate) number: u64,
+    /// The file as it was read. After a sync that failed, a second reading may find other bytes.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Manifest {
@@ -83,7 +85,7 @@ impl Manifest {
             return Err(Error::corrupt(name, 16, what));
         }
         let catalog = replay(name, &bytes, &header)?;
-        Ok(Loaded { catalog, number })
+        Ok(Loaded { catalog, number, bytes })
     }
 
     /// The store that `CURRENT` says this is.

@@ -20,7 +20,7 @@ pub(super) fn create_empty(
     remove_files(&*env.disk, listed, |name| matches!(name, Name::Manifest(_) | Name::Temp(_)))?;
     let catalog = Catalog::empty(new_database_id(env)?);
     let manifest = Manifest::create(&*env.disk, &*env.random, 1, &catalog)?;
-    Ok(Loaded { catalog, number: manifest.number() })
+    Ok(Loaded { catalog, number: manifest.number(), bytes: Vec::new() })
 }
 
 /// Refuses to make a store of a directory that holds something else, or parts of one.
