@@ -64,7 +64,8 @@ pub(super) const ALL: &[Scenario] = &[
     scenario("a durable log write fails", call("pwritev2", 12), true),
     scenario("all durable log writes fail", for_ever("pwritev2", 12), true),
     scenario("a write fails", call("pwrite64", 200), false),
-    scenario("all writes fail", for_ever("pwrite64", 200), true),
+    // Of tables, manifests and spare segments: near the end of a run no commit depends on them any more.
+    scenario("all writes fail", for_ever("pwrite64", 200), false),
     scenario("a sync of a file fails", call("fdatasync", 100), false),
     scenario("all syncs of files fail", for_ever("fdatasync", 100), true),
     scenario("a sync of the directory fails", call("fsync", 60), false),
