@@ -4,12 +4,12 @@
 //! Built with `RUSTFLAGS="--cfg shuttle"` only; `cargo xtask shuttle` does that. Any other build of
 //! this crate is empty.
 //!
-//! - [`disk`]: a disk at whose calls threads may change.
-//! - [`machine`]: a simulated machine with a store on it, in the time of the model.
-//! - [`history`]: what was committed and what was read, and whether that fits one order of commits.
-//! - [`cast`]: what the threads of a model do.
-//! - [`callers`]: the same for the crate `icecore`, and its watchers, followers and receivers.
-//! - [`models`]: who plays with whom, and what must hold at the end.
+//! - `disk`: a disk at whose calls threads may change.
+//! - `machine`: a simulated machine with a store on it, in the time of the model.
+//! - `history`: what was committed and what was read, and whether that fits one order of commits.
+//! - `cast`: what the threads of a model do.
+//! - `callers`: the same for the crate `icecore`, and its watchers, followers and receivers.
+//! - `models`: who plays with whom, and what must hold at the end.
 //!
 //! To run any closure over a store in this way:
 //!
