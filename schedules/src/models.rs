@@ -161,15 +161,8 @@ fn poison() {
     let stage = Arc::new(stage);
     stage.play(&[stubborn, stubborn, flusher, reader]);
     stage.history.judge();
-    let stage = Arc::into_inner(stage).expect("no part is left");
-    let Stage { mut machine, engine, history, .. } = stage;
-    machine.disk.kill();
-    drop(engine);
-    machine.reopen();
-    let again = machine.open(judging());
     // What was not promised is gone with the pages that could not be written.
-    history.judge_reopened(&again, true);
-    assert_sound(&again);
+    judge_after_a_kill(stage, true);
 }
 
 /// A disk that is full for a while, under commits that wait for flushes.
@@ -183,13 +176,19 @@ fn full_disk() {
     let stage = Arc::new(stage);
     stage.play(&[stubborn, stubborn, flusher, reader, janitor]);
     stage.history.judge();
+    judge_after_a_kill(stage, false);
+}
+
+/// Kills the process, and judges what the next life finds. `loses` says whether what was not
+/// promised may be gone.
+fn judge_after_a_kill(stage: Arc<Stage>, loses: bool) {
     let stage = Arc::into_inner(stage).expect("no part is left");
     let Stage { mut machine, engine, history, .. } = stage;
     machine.disk.kill();
     drop(engine);
     machine.reopen();
     let again = machine.open(judging());
-    history.judge_reopened(&again, false);
+    history.judge_reopened(&again, loses);
     assert_sound(&again);
 }
 

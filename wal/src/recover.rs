@@ -40,6 +40,15 @@ pub struct Commit<'a> {
     pub end: u32,
 }
 
+impl<'a> Commit<'a> {
+    /// The commit that `placed` holds, a frame of `segment`.
+    pub(crate) fn read(placed: &Placed<'a>, segment: u32, start: u32) -> Commit<'a> {
+        let header = &placed.frame.header;
+        let (stamp, clock_ms, effects) = (header.stamp, header.clock_ms, placed.frame.payload);
+        Commit { stamp, clock_ms, effects, segment, start, end: placed.end() }
+    }
+}
+
 /// How a log ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -203,14 +212,7 @@ impl Walk<'_> {
         if header.stamp <= self.after {
             return Ok(());
         }
-        (self.apply)(Commit {
-            stamp: header.stamp,
-            clock_ms: header.clock_ms,
-            effects: placed.frame.payload,
-            segment: number,
-            start,
-            end: placed.end(),
-        })
+        (self.apply)(Commit::read(placed, number, start))
     }
 }
 

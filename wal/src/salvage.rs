@@ -210,14 +210,7 @@ impl Dive<'_> {
         if header.stamp <= self.after {
             return Ok(());
         }
-        (self.apply)(Commit {
-            stamp: header.stamp,
-            clock_ms: header.clock_ms,
-            effects: placed.frame.payload,
-            segment,
-            start: placed.start,
-            end: placed.end(),
-        })
+        (self.apply)(Commit::read(placed, segment, placed.start))
     }
 }
 

@@ -114,8 +114,8 @@ fn replace_page(address: usize) -> bool {
     //   of this crate: it was entered before the read that faulted and leaves the table before it
     //   is unmapped, which the borrow behind that read prevents. Mappings begin and end at pages,
     //   so nothing of anybody else lies in this one;
-    // - the mapping is private and read-only before and after; unmapping the whole range later
-    //   takes this page along;
+    // - the mapping is only ever read, before and after; that the new page is private and the lost one
+    //   was shared makes no difference to a reader. Unmapping the whole range later takes it along;
     // - its bytes change under shared slices, as they may at any time when somebody else writes to
     //   the file. Here it is a page that nobody could read: no thread has seen other bytes since
     //   the page was lost, and the fault is noted before any thread can see these.
