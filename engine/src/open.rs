@@ -27,7 +27,6 @@ pub(crate) mod inventory;
 mod replay;
 mod rewriting;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use icecore_disk::{Disk, Listed, LockError, LockMode, Name, OpenMode};
@@ -62,9 +61,6 @@ const STAMPS_LEFT_MIN: u64 = 1 << 40;
 
 /// How much of a log segment is rewritten at a time.
 const REWRITE_BYTES: usize = 1 << 20;
-
-/// What is rewritten begins and ends at multiples of this, as sectors and pages do.
-const REWRITE_ALIGNMENT: u64 = 4096;
 
 /// A pool that keeps memory for the next memtables, in chunks that suit their size.
 pub(crate) fn arena_pool(options: &Options) -> Arc<ArenaPool> {
@@ -164,18 +160,14 @@ fn note_lost(catalog: &mut Catalog, recovery: &Recovery, recovered: Versionstamp
     catalog.ceiling.next()
 }
 
-/// Writes a file's bytes in `range` where they are, and makes them durable: this needs no space.
-/// What is read from here on must survive a power cut, and a sync alone would prove nothing after a
-/// sync that failed. A crash on the way leaves bytes that are the same, or what was there before.
-fn rewrite_in_place(disk: &dyn Disk, name: Name, range: Range<u64>) -> Result<(), Error> {
+/// Writes a file's bytes where they are, and makes them durable: this needs no space. What is read
+/// from here on must survive a power cut, and a sync alone would prove nothing after a sync that
+/// failed. A crash on the way leaves bytes that are the same, or what was there before.
+fn rewrite_in_place(disk: &dyn Disk, name: Name) -> Result<(), Error> {
     let file = disk.open(name, OpenMode::ReadWrite).map_err(|e| Error::io(name, "open", e))?;
-    // What shares a sector with the first byte or the last is written with it.
-    let mut offset = range.start / REWRITE_ALIGNMENT * REWRITE_ALIGNMENT;
-    let end = range.end.checked_next_multiple_of(REWRITE_ALIGNMENT).unwrap_or(range.end);
-    let mut buffer = vec![0; REWRITE_BYTES];
-    while offset < end {
-        let asked = usize::try_from(end - offset).map_or(REWRITE_BYTES, |n| n.min(REWRITE_BYTES));
-        let got = file.read_full_at(offset, &mut buffer[..asked]);
+    let (mut offset, mut buffer) = (0, vec![0; REWRITE_BYTES]);
+    loop {
+        let got = file.read_full_at(offset, &mut buffer);
         let got = got.map_err(|e| Error::io(name, "read", e))?;
         if got == 0 {
             break;
@@ -200,7 +192,7 @@ struct Opening {
 impl Opening {
     fn read_only(&self) -> Result<Core, Error> {
         let mut full = Vec::new();
-        let mut take = |piece: &Piece| {
+        let mut take = |piece: &Piece, _: &[u8]| {
             let is_full = piece.memtable().memory_bytes() >= self.options.memtable_bytes;
             if is_full {
                 full.insert(0, Arc::clone(piece.memtable()));
@@ -225,7 +217,7 @@ impl Opening {
     fn full(&self) -> Result<Core, Error> {
         let unwritten = planted(Planted::FullOpeningUnwritten);
         for segment in self.loaded.catalog.segments.iter().filter(|_| !unwritten) {
-            rewrite_in_place(&*self.env.disk, Name::Wal(u64::from(*segment)), 0..u64::MAX)?;
+            rewrite_in_place(&*self.env.disk, Name::Wal(u64::from(*segment)))?;
         }
         self.read_only()
     }
@@ -261,7 +253,7 @@ impl Opening {
         let found = &self.loaded.catalog;
         self.check_stamps_left(found.ceiling.max(found.flushed))?;
         let mut rewriting = Rewriting::begin(self, listed)?;
-        let replayed = self.replay(&mut |piece| rewriting.take(piece));
+        let replayed = self.replay(&mut |piece, image| rewriting.take(piece, image));
         let written = replayed.and_then(|Replayed { recovery, rest }| {
             if !rest.memtable().is_empty() {
                 rewriting.write(rest.memtable())?;

@@ -131,6 +131,11 @@ impl Image {
         align_up(u64::from(offset), self.header.block_bytes)
     }
 
+    /// All of it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     fn rest(&self, start: u32) -> Option<&[u8]> {
         self.bytes.get(start as usize..)
     }

@@ -14,6 +14,8 @@
 //! A frame that verifies but cannot stand where it stands (its stamp, its kind, its durable
 //! position) is damage as well: a crash does not make one.
 
+use std::fmt;
+
 use icecore_disk::Disk;
 use icecore_model::{DatabaseId, LogPosition, Planted, Versionstamp, planted};
 
@@ -23,7 +25,7 @@ use crate::read::{Image, Placed, is_known};
 use crate::segment;
 
 /// One commit, read back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Commit<'a> {
     /// Its stamp.
     pub stamp: Versionstamp,
@@ -38,14 +40,27 @@ pub struct Commit<'a> {
     pub start: u32,
     /// Where it ends.
     pub end: u32,
+    /// All of its segment, as it was read: another reading may show something else, if a sync has
+    /// failed before.
+    pub image: &'a [u8],
 }
 
 impl<'a> Commit<'a> {
-    /// The commit that `placed` holds, a frame of `segment`.
-    pub(crate) fn read(placed: &Placed<'a>, segment: u32, start: u32) -> Commit<'a> {
+    /// The commit that `placed` holds, a frame of `image`.
+    pub(crate) fn read(image: &'a Image, placed: &Placed<'a>, start: u32) -> Commit<'a> {
         let header = &placed.frame.header;
         let (stamp, clock_ms, effects) = (header.stamp, header.clock_ms, placed.frame.payload);
-        Commit { stamp, clock_ms, effects, segment, start, end: placed.end() }
+        let (segment, image) = (image.header.number, image.bytes());
+        Commit { stamp, clock_ms, effects, segment, start, end: placed.end(), image }
+    }
+}
+
+impl fmt::Debug for Commit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("Commit");
+        let f = f.field("stamp", &self.stamp).field("clock_ms", &self.clock_ms);
+        let f = f.field("segment", &self.segment).field("bytes", &(self.start..self.end));
+        f.field("effects", &self.effects).finish_non_exhaustive()
     }
 }
 
@@ -212,7 +227,7 @@ impl Walk<'_> {
         if header.stamp <= self.after {
             return Ok(());
         }
-        (self.apply)(Commit::read(placed, number, start))
+        (self.apply)(Commit::read(image, placed, start))
     }
 }
 

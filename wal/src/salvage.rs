@@ -172,7 +172,7 @@ impl Dive<'_> {
             };
             end = placed.end();
             last = placed.frame.header.stamp;
-            self.take(&placed, header.number)?;
+            self.take(image, &placed)?;
         }
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Dive<'_> {
         length.is_some_and(|length| end < length)
     }
 
-    fn take(&mut self, placed: &Placed<'_>, segment: u32) -> Result<(), Error> {
+    fn take(&mut self, image: &Image, placed: &Placed<'_>) -> Result<(), Error> {
         let header = &placed.frame.header;
         self.found.last = self.found.last.max(header.stamp);
         self.found.told = header.stamp;
@@ -210,7 +210,7 @@ impl Dive<'_> {
         if header.stamp <= self.after {
             return Ok(());
         }
-        (self.apply)(Commit::read(placed, segment, placed.start))
+        (self.apply)(Commit::read(image, placed, placed.start))
     }
 }
 

@@ -52,11 +52,11 @@ impl Piece {
 }
 
 impl Opening {
-    /// Replays the log. `take` is called after each commit with the piece that ends with it, and
-    /// says whether it took the piece, so that the next one begins.
+    /// Replays the log. `take` is called after each commit with the piece that ends with it, and all
+    /// of its segment as it was read; it says whether it took the piece, so that the next one begins.
     pub(super) fn replay(
         &self,
-        take: &mut dyn FnMut(&Piece) -> Result<bool, Error>,
+        take: &mut dyn FnMut(&Piece, &[u8]) -> Result<bool, Error>,
     ) -> Result<Replayed, Error> {
         let catalog = &self.loaded.catalog;
         let mut piece = Piece::new(&self.pool);
@@ -64,7 +64,7 @@ impl Opening {
         let mut apply = |commit: Commit<'_>| {
             let added = piece.add(&commit);
             let added = added.map_err(|m| Error::corrupt("the log", m.offset as u64, m.what));
-            match added.and_then(|()| take(&piece)) {
+            match added.and_then(|()| take(&piece, commit.image)) {
                 Ok(false) => {}
                 Ok(true) => piece = Piece::new(&self.pool),
                 Err(error) => {

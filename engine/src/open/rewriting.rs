@@ -10,7 +10,8 @@
 //!
 //! 1. A piece counts only when its table is durable, and the log up to its end, too: what was
 //!    flushed is in the log, or the log begins behind it. Of the last segment, the bytes of the
-//!    piece are written once more; the segments before it were durable before it began.
+//!    piece are written once more, those that were replayed: after a sync that failed, another
+//!    reading may show older ones. The segments before it were durable before it began.
 //! 2. Pieces are in stamp order, without a gap, of frames that verify: what a hole in the log, or
 //!    damage further on, would make of it concerns none of them. So the store is what it was, some
 //!    of it in other files, also when the opening is refused afterwards.
@@ -23,14 +24,14 @@
 
 use std::sync::Arc;
 
-use icecore_disk::{Disk, Listed, Name};
+use icecore_disk::{Disk, Listed, Name, OpenMode};
 use icecore_memtable::Memtable;
 use icecore_model::{Planted, planted};
 use icecore_sstable::{TableId, TableSummary};
 
+use super::Opening;
 use super::inventory::unused_files;
 use super::replay::Piece;
-use super::{Opening, rewrite_in_place};
 use crate::compact::output::rewrite_memtable;
 use crate::error::Error;
 use crate::manifest::{Catalog, Edit, Manifest};
@@ -102,8 +103,9 @@ impl<'o> Rewriting<'o> {
         Ok(rewriting)
     }
 
-    /// Takes `piece` if it is large enough. Its commits follow those of the pieces before it.
-    pub(super) fn take(&mut self, piece: &Piece) -> Result<bool, Error> {
+    /// Takes `piece` if it is large enough. Its commits follow those of the pieces before it. `image`
+    /// is the segment in which it ends, as it was read.
+    pub(super) fn take(&mut self, piece: &Piece, image: &[u8]) -> Result<bool, Error> {
         let is_full = piece.memtable().memory_bytes() >= self.opening.options.memtable_bytes;
         if !is_full && piece.log_bytes < self.piece_bytes as u64 {
             return Ok(false);
@@ -116,7 +118,7 @@ impl<'o> Rewriting<'o> {
         }
         self.write(piece.memtable())?;
         if self.in_pieces {
-            self.count(piece)?;
+            self.count(piece, image)?;
             self.piece_bytes = (2 * self.piece_bytes).min(self.opening.options.memtable_bytes);
         }
         Ok(true)
@@ -158,13 +160,12 @@ impl<'o> Rewriting<'o> {
     }
 
     /// Has the manifest list the tables of `piece`, and count its commits as flushed.
-    fn count(&mut self, piece: &Piece) -> Result<(), Error> {
+    fn count(&mut self, piece: &Piece, image: &[u8]) -> Result<(), Error> {
         let disk = &*self.opening.env.disk;
         let early = planted(Planted::PieceCountedEarly);
         if self.catalog.segments.last() == Some(&piece.segment) && !planted(Planted::PieceUnlogged)
         {
-            let bytes = u64::from(piece.bytes.start)..u64::from(piece.bytes.end);
-            rewrite_in_place(disk, Name::Wal(u64::from(piece.segment)), bytes)?;
+            write_again(disk, piece, image)?;
         }
         let last = piece.memtable().last_stamp().expect("a piece has commits");
         let flushed = if planted(Planted::FlushedPastPiece) { last.next() } else { last };
@@ -210,6 +211,8 @@ impl<'o> Rewriting<'o> {
         let disk = &self.opening.env.disk;
         disk.create(mark).map_err(|e| Error::io(mark, "create", e))?;
         self.mark = Some(mark);
+        // Else power that fails in every life takes every mark along, and no life gets anything done.
+        disk.sync_dir().map_err(|e| Error::io(disk.label(), "sync", e))?;
         self.next_manifest += 1;
         Ok(())
     }
@@ -228,6 +231,17 @@ impl<'o> Rewriting<'o> {
         let names = self.listed.iter().filter_map(|entry| entry.name.as_ref().ok()).copied();
         remove(&*self.opening.env.disk, names.filter(is_leftover));
     }
+}
+
+/// Writes the bytes of `piece` in its last segment where they are, as `image` shows that segment, and
+/// makes them durable. What shares a sector with them is durable already, or follows them.
+fn write_again(disk: &dyn Disk, piece: &Piece, image: &[u8]) -> Result<(), Error> {
+    let name = Name::Wal(u64::from(piece.segment));
+    let bytes = &image[piece.bytes.start as usize..piece.bytes.end as usize];
+    let file = disk.open(name, OpenMode::ReadWrite).map_err(|e| Error::io(name, "open", e))?;
+    let written = file.write_all_at(u64::from(piece.bytes.start), bytes);
+    written.map_err(|e| Error::io(name, "rewrite", e))?;
+    file.sync().map_err(|e| Error::io(name, "sync", e))
 }
 
 /// Removes files that nothing refers to. What stays stays unused.

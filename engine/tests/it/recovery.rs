@@ -1,10 +1,10 @@
 //! A recovery that is killed again and again ends, and what it leaves behind does not fill the disk.
 
 use icecore_disk::Name;
-use icecore_disk::sim::{Crash, Damage, Rules};
-use icecore_engine::{Engine, ErrorKind, LogOptions, Options};
+use icecore_disk::sim::{Crash, Damage, Failure, OpKind, Rules};
+use icecore_engine::{Engine, ErrorKind, LogOptions, Mutation, Options};
 
-use crate::support::{Machine, assert_clean, contents, set, small};
+use crate::support::{Machine, assert_clean, contents, key, set, small, try_commit};
 
 const ENTRIES: usize = 300;
 
@@ -66,7 +66,7 @@ fn interrupt(machine: &mut Machine, operation: u64, crash: Option<Crash>) -> Opt
 
 #[test]
 fn a_recovery_that_is_killed_after_so_many_operations_ends() {
-    for crash in [None, Some(Crash::Random)] {
+    for crash in [None, Some(Crash::Random), Some(Crash::KeepNone)] {
         for operations in [50, 60, 70] {
             let mut machine = killed(operations);
             let mut lives = 1;
@@ -110,8 +110,10 @@ fn half_recovered() -> Machine {
 fn a_recovery_in_pieces_that_finds_damage_has_moved_only_what_is_true() {
     let mut machine = half_recovered();
     let last = machine.names(|name| matches!(name, Name::Wal(_))).into_iter().rev();
-    let holds_commits =
-        |name: &Name| machine.disk.read_file(*name).unwrap()[512..].iter().any(|byte| *byte != 0);
+    let holds_commits = |name: &Name| {
+        let bytes = machine.disk.read_file(*name).unwrap();
+        bytes.iter().skip(512).any(|byte| *byte != 0)
+    };
     let last = { last }.find(holds_commits).unwrap();
     let flip = |disk: &icecore_disk::sim::SimDisk| {
         disk.corrupt(last, 1_030, Damage::FlipBit(3)).unwrap();
@@ -167,4 +169,42 @@ fn a_recovery_in_pieces_on_a_full_disk_loses_nothing() {
         assert_whole(&machine, &engine);
     }
     assert!(outcomes[1] > 0, "{outcomes:?}");
+}
+
+/// A machine whose last commit, a large one, could not be written: reads of the log show it until
+/// its pages are evicted. Its process was killed while it opened the store again.
+fn deceived(seed: u64) -> Machine {
+    let mut machine = Machine::new(seed);
+    machine.disk.set_rules(Rules::power_cut());
+    let engine = machine.open(filling());
+    fill(&engine, 0..20);
+    let names: Vec<_> = (20..60).map(|i| key(&format!("{i:03}"))).collect();
+    let set = |key| Mutation::Set { key, value: &[1; 300], expires_at: None };
+    let mutations: Vec<_> = names.iter().map(|name| set(name)).collect();
+    machine.disk.fail_next(OpKind::Complete, Failure::Io, 1);
+    let error = try_commit(&engine, &mutations).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    machine.at_rest(|disk| disk.write_file(Name::Temp(900), &[]));
+    machine
+}
+
+#[test]
+fn a_recovery_in_pieces_writes_the_log_that_it_has_replayed_and_not_what_another_reading_shows() {
+    let mut found = [0, 0];
+    for seed in 0..30 {
+        for operation in 1..40 {
+            let mut machine = deceived(seed);
+            machine.disk.reseed(operation);
+            if interrupt(&mut machine, operation, Some(Crash::Random)).is_some() {
+                break;
+            }
+            let opened = machine.try_open(recovering());
+            let engine = opened.unwrap_or_else(|e| panic!("{seed}, stopped at {operation}: {e}"));
+            let entries = contents(&engine).len();
+            assert!(entries == 20 || entries == 60, "{entries} entries");
+            found[usize::from(entries == 60)] += 1;
+            assert_clean(&engine);
+        }
+    }
+    assert!(found[0] > 0 && found[1] > 0, "{found:?}");
 }
