@@ -9,8 +9,9 @@
 //!   runs becomes the lowest. A bug that takes *d* such changes is found with a probability of at
 //!   least 1 in *n·kᵈ⁻¹* (*n* threads, *k* steps).
 //!
-//! Beside that the seed decides how early waits with a time limit may time out. No parked thread is
-//! woken without a reason: a lost wake-up is a deadlock.
+//! Beside that the seed decides how often waits with a time limit time out early, up to a number of
+//! times: a thread that waits again and again, and goes before all others, would starve them. No
+//! parked thread is woken without a reason: a lost wake-up is a deadlock.
 
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId};
 
@@ -109,6 +110,9 @@ impl Priorities {
     }
 }
 
+/// So many waits of an execution may time out although other threads could go on.
+const EARLY_MAX: u32 = 64;
+
 /// Runs one execution for each seed that it is given.
 pub(super) struct Seeded<S> {
     seeds: S,
@@ -116,6 +120,8 @@ pub(super) struct Seeded<S> {
     policy: Policy,
     /// The keeper of the time has a turn out of order in one of so many cases; 0 is never.
     early: u64,
+    /// How many such turns are left to it.
+    early_left: u32,
     on_step: fn(u64),
     on_begin: fn(u64),
     awake: Vec<TaskId>,
@@ -125,7 +131,16 @@ impl<S: Iterator<Item = u64>> Seeded<S> {
     /// `on_begin` is told each seed, `on_step` each choice.
     pub(super) fn new(seeds: S, on_begin: fn(u64), on_step: fn(u64)) -> Seeded<S> {
         let policy = Policy::Walk { stay: 0 };
-        Seeded { seeds, dice: Dice(0), policy, early: 0, on_step, on_begin, awake: Vec::new() }
+        Seeded {
+            seeds,
+            dice: Dice(0),
+            policy,
+            early: 0,
+            early_left: 0,
+            on_step,
+            on_begin,
+            awake: Vec::new(),
+        }
     }
 }
 
@@ -135,6 +150,7 @@ impl<S: Iterator<Item = u64>> Scheduler for Seeded<S> {
         (self.on_begin)(seed);
         self.dice = Dice::new(seed);
         self.early = self.dice.among(&[0, 1000, 200, 50]);
+        self.early_left = EARLY_MAX;
         self.policy = if seed.is_multiple_of(2) {
             Policy::Walk { stay: self.dice.among(&[0, 32, 56, 62, 63]) }
         } else {
@@ -160,7 +176,9 @@ impl<S: Iterator<Item = u64>> Scheduler for Seeded<S> {
                 stays |= Some(task) == current;
             }
         }
-        let is_early = self.early > 0 && keeps.is_some() && self.dice.below(self.early) == 0;
+        let may_be_early = self.early > 0 && self.early_left > 0 && keeps.is_some();
+        let is_early = may_be_early && self.dice.below(self.early) == 0;
+        self.early_left -= u32::from(is_early);
         if keeps.is_some() && self.awake.is_empty() && !time::is_firing() {
             time::note_idle();
         }
