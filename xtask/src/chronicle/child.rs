@@ -14,7 +14,7 @@ use std::thread::{self, Thread};
 
 use clap::Args;
 use icecore_engine::keyspace::DATA;
-use icecore_engine::{CommitFuture, Durability, Engine, Error, Options, Outcome};
+use icecore_engine::{CommitFuture, Durability, Engine, Error, ErrorKind, Options, Outcome};
 use icecore_sim::dice::Dice;
 
 use super::batch::{COUNTER, Change, Origin, State, apply, submit};
@@ -24,7 +24,11 @@ use super::settings::settings;
 use crate::mounts;
 
 /// So many commits are tried after one has failed.
-const PROBES: usize = 3;
+pub(crate) const PROBES: usize = 3;
+
+/// A child that was told a number of commits ends before it when it has failed so often in a row,
+/// with nothing acknowledged in between: it can never come so far.
+const VAIN_MAX: u32 = 12;
 
 /// The purpose of the dice of what is done when.
 const SCRIPT: u64 = 2 << 60;
@@ -41,7 +45,7 @@ pub(crate) struct Arguments {
     /// The life of the store, a multiple of a thousand.
     #[arg(long)]
     life: u64,
-    /// Ends after so many commits.
+    /// Ends after so many commits, or when it makes no more of them.
     #[arg(long)]
     commits: Option<u64>,
     /// Puts into every acknowledgement how many entries this log of a block device has.
@@ -88,6 +92,8 @@ struct Child<'a> {
     number: u64,
     state: State,
     commits: u64,
+    /// How often commits have failed since the last one that was acknowledged.
+    in_vain: u32,
     copies: u64,
 }
 
@@ -96,12 +102,13 @@ impl<'a> Child<'a> {
         let origin = Origin { seed: arguments.seed, life: arguments.life };
         let (engine, number, state) = open(arguments, origin)?;
         let dice = origin.dice(SCRIPT);
-        Ok(Child { arguments, dice, engine, origin, number, state, commits: 0, copies: 0 })
+        let (commits, in_vain, copies) = (0, 0, 0);
+        Ok(Child { arguments, dice, engine, origin, number, state, commits, in_vain, copies })
     }
 
     fn run(mut self) -> Result<(), End> {
         let buffered_percent = self.dice.pick(&[0, 0, 50, 90]);
-        while self.arguments.commits.is_none_or(|commits| self.commits < commits) {
+        while self.arguments.commits.is_none_or(|commits| self.has_more(commits)) {
             match self.dice.below(100) {
                 0..=2 => self.tell_trouble(self.engine.flush())?,
                 3..=4 => self.tell_trouble(self.engine.compact())?,
@@ -115,6 +122,11 @@ impl<'a> Child<'a> {
         }
         self.tell_trouble(self.engine.close())?;
         Ok(tell(&Event::Done)?)
+    }
+
+    /// Whether it can and must go on to come to so many commits.
+    fn has_more(&self, commits: u64) -> bool {
+        self.commits < commits && self.in_vain < VAIN_MAX
     }
 
     /// What somebody else might do to the files of a store that is open. Reads may fail then, but
@@ -146,34 +158,34 @@ impl<'a> Child<'a> {
                 break;
             }
         }
-        let mut failed = false;
+        let mut failures = Vec::new();
         for (number, changes, durability, future) in under_way {
-            failed |= !self.finish(number, changes, durability, future)?;
+            failures.extend(self.finish(number, changes, durability, future)?);
         }
-        if failed { self.after_failure() } else { Ok(()) }
+        if failures.is_empty() { Ok(()) } else { self.after_failure(&failures) }
     }
 
-    /// Waits for a commit, and tells what became of it.
+    /// Waits for a commit, and tells what became of it. Gives the kind of its error.
     fn finish(
         &mut self,
         number: u64,
         changes: Vec<Change>,
         durability: Durability,
         future: CommitFuture,
-    ) -> Result<bool, End> {
+    ) -> Result<Option<ErrorKind>, End> {
         match wait(future) {
             Ok(stamp) => {
                 let durable = durability == Durability::Sync;
                 let mark = self.mark()?;
                 tell(&Event::Committed { number, stamp, durable, mark })?;
                 apply(&mut self.state, number, changes);
-                (self.number, self.commits) = (number, self.commits + 1);
-                Ok(true)
+                (self.number, self.commits, self.in_vain) = (number, self.commits + 1, 0);
+                Ok(None)
             }
             Err(error) => {
                 let kind = format!("{:?}", error.kind());
                 tell(&Event::Failed { number, kind, error: error.to_string() })?;
-                Ok(false)
+                Ok(Some(error.kind()))
             }
         }
     }
@@ -183,14 +195,21 @@ impl<'a> Child<'a> {
         log.map_or(Ok(0), |log| mounts::read_number(log, crate::blocklog::ENTRIES_AT))
     }
 
-    /// Nothing more must be acknowledged, and all that was must be readable. Then the store is
-    /// opened again.
-    fn after_failure(&mut self) -> Result<(), End> {
+    /// Once nobody knows what became of a commit, every further one must be refused for this reason,
+    /// and all that was acknowledged must be readable. Then the store is opened again.
+    fn after_failure(&mut self, failures: &[ErrorKind]) -> Result<(), End> {
+        self.in_vain += 1;
+        let stopped = [ErrorKind::OutcomeUnknown, ErrorKind::Poisoned];
+        let is_stopped = failures.iter().any(|kind| stopped.contains(kind));
         for _ in 0..PROBES {
             let number = self.number + 1;
             let changes = self.origin.batch(number);
             let future = submit(&self.engine, &changes, Durability::Sync);
-            self.finish(number, changes, Durability::Sync, future)?;
+            let failure = self.finish(number, changes, Durability::Sync, future)?;
+            if is_stopped && failure != Some(ErrorKind::Poisoned) {
+                let what = format!("batch {number} got {failure:?} from a store that has stopped");
+                tell(&Event::Misread { what })?;
+            }
         }
         self.compare()?;
         self.reopen()

@@ -22,6 +22,7 @@ use icecore_sim::dice::Dice;
 
 use self::scenario::{ALL, Fault, Scenario};
 use crate::chronicle::batch::Origin;
+use crate::chronicle::child::PROBES;
 use crate::chronicle::event::Event;
 use crate::chronicle::model::Chronicle;
 use crate::chronicle::settings::settings;
@@ -32,7 +33,7 @@ use crate::report::{Budget, Ending, grouped};
 /// Nothing that a child does takes so long, also when it is watched.
 const HANG: Duration = Duration::from_secs(60);
 
-/// So many commits a child does.
+/// So many commits a child does, if it can.
 const COMMITS: u64 = 300;
 
 /// Points that are tried for each that is wanted: a run may make fewer calls than thought.
@@ -56,6 +57,8 @@ pub(crate) struct Arguments {
 struct Heard {
     /// Errors that it told of.
     errors: u64,
+    /// Commits that were refused because one before them had failed.
+    refused: u64,
     acknowledged: u64,
 }
 
@@ -135,6 +138,9 @@ fn try_once(scenario: &Scenario, seed: u64) -> Result<Option<Heard>, Failure> {
     if struck && heard.errors == 0 && scenario.must_tell {
         return Err("the fault has struck, and nobody was told".into());
     }
+    if struck && scenario.stops_commits() && heard.refused < PROBES as u64 {
+        return Err("no commit can be durable, and the store has not stopped".into());
+    }
     Ok(struck.then_some(heard))
 }
 
@@ -158,6 +164,7 @@ fn listen(
         match child.next(HANG)? {
             Next::Event(event) => {
                 chronicle.note(&event)?;
+                heard.refused += u64::from(is_refusal(&event));
                 if let Some(error) = error_of(&event) {
                     heard.errors += 1;
                     if !scenario.allows(&error) {
@@ -181,4 +188,9 @@ fn error_of(event: &Event) -> Option<String> {
         Event::Unopened { error } => Some(error.split(':').next().unwrap_or("").to_owned()),
         _ => None,
     }
+}
+
+/// Whether a commit was refused because one before it had failed.
+fn is_refusal(event: &Event) -> bool {
+    matches!(event, Event::Failed { kind, .. } if kind == "Poisoned")
 }

@@ -101,6 +101,11 @@ impl Scenario {
         self.fault != Fault::CutTables
     }
 
+    /// Whether no commit can be durable any more once the fault has struck.
+    pub(super) fn stops_commits(&self) -> bool {
+        matches!(self.fault, Fault::Call { name: "pwritev2", for_ever: true, .. })
+    }
+
     /// Whether the store may answer with an error of this kind.
     pub(super) fn allows(&self, kind: &str) -> bool {
         // Cut files are damaged files, whoever looks.
