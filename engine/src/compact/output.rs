@@ -83,8 +83,11 @@ impl<'o> Output<'o> {
 
     fn begin(&mut self) -> Result<TableWriter<'o>, Error> {
         let id = (self.next_id)();
+        let writer = TableWriter::create(self.disk, id, self.options)?;
+        // A file that could not be created is not there: a disk that takes no files would be asked to
+        // remove one more after each attempt.
         self.begun.push(id.number);
-        Ok(TableWriter::create(self.disk, id, self.options)?)
+        Ok(writer)
     }
 }
 

@@ -29,6 +29,10 @@ pub(super) struct Piece {
     pub(super) bytes: Range<u32>,
 }
 
+/// Is called after each commit with the piece that ends with it, and all of its segment as it was
+/// read. Says whether it took the piece, so that the next one begins.
+pub(super) type Take<'t> = dyn FnMut(&Piece, &[u8]) -> Result<bool, Error> + 't;
+
 impl Piece {
     fn new(pool: &Arc<ArenaPool>) -> Piece {
         let (_, live) = icecore_memtable::create(pool);
@@ -52,12 +56,8 @@ impl Piece {
 }
 
 impl Opening {
-    /// Replays the log. `take` is called after each commit with the piece that ends with it, and all
-    /// of its segment as it was read; it says whether it took the piece, so that the next one begins.
-    pub(super) fn replay(
-        &self,
-        take: &mut dyn FnMut(&Piece, &[u8]) -> Result<bool, Error>,
-    ) -> Result<Replayed, Error> {
+    /// Replays the log into pieces.
+    pub(super) fn replay(&self, take: &mut Take<'_>) -> Result<Replayed, Error> {
         let catalog = &self.loaded.catalog;
         let mut piece = Piece::new(&self.pool);
         let mut failure = None;

@@ -310,3 +310,19 @@ fn a_failed_read_is_told_and_forgotten() {
         commit(&engine, COMMITS, Durability::Sync).unwrap();
     }
 }
+
+#[test]
+fn attempts_on_a_disk_that_takes_no_files_leave_nothing_to_be_removed() {
+    let machine = Machine::new(1);
+    let engine = machine.open(small());
+    set(&engine, "a", b"1");
+    machine.disk.set_read_only(true);
+    for _ in 0..10 {
+        let error = engine.flush().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    }
+    assert_eq!(engine.stats().unwrap().garbage_failures, 0);
+    machine.disk.set_read_only(false);
+    engine.flush().unwrap();
+    assert_clean(&engine);
+}
