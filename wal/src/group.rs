@@ -12,8 +12,8 @@ use icecore_model::{LogPosition, Versionstamp};
 
 use crate::format::align_up;
 
-/// The usual capacity of a group: large enough that the cost of one write vanishes in it. A
-/// multiple of every block size, so that padding always fits.
+/// The usual capacity of a group, in a segment that is larger: large enough that the cost of one
+/// write vanishes in it. A multiple of every block size, so that padding always fits.
 pub(crate) const GROUP_BYTES: usize = 256 << 10;
 
 /// Frames that are not submitted yet.

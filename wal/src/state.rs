@@ -269,12 +269,21 @@ impl State {
             self.end = u32::try_from(align_up(u64::from(old_end), block)).expect("it fits");
         }
         let needed = usize::try_from(align_up(bytes as u64, block)).expect("it fits");
-        let capacity = needed.max(GROUP_BYTES);
-        let pooled = if capacity == GROUP_BYTES { self.pool.pop() } else { None };
+        let usual = self.usual_bytes();
+        let capacity = needed.max(usual);
+        let pooled = if capacity == usual { self.pool.pop() } else { None };
+        // Those of an earlier segment may be smaller.
+        let pooled = pooled.filter(|buffer| buffer.capacity() >= capacity);
         let buffer = pooled.unwrap_or_else(|| Buffer::with_capacity(capacity));
         let start = LogPosition::new(self.segment.number, self.end);
         self.queue.push_back(Group::new(start, continues, buffer, capacity));
         u16::try_from(self.end - old_end).expect("a block is at most 32 KiB")
+    }
+
+    /// The usual capacity of a group: no more than a segment holds.
+    fn usual_bytes(&self) -> usize {
+        let most = u64::from(self.segment.bytes).min(GROUP_BYTES as u64);
+        usize::try_from(align_up(most, self.segment.block_bytes)).expect("it fits")
     }
 
     /// What the decision about the next action rests on; `None` after a failure.
@@ -338,8 +347,9 @@ impl State {
 
     /// Keeps a buffer for reuse.
     pub(crate) fn recycle(&mut self, mut buffer: Buffer) {
-        let usual = (GROUP_BYTES..2 * GROUP_BYTES).contains(&buffer.capacity());
-        if usual && self.pool.len() < POOL_MAX {
+        let usual = self.usual_bytes();
+        let fits = (usual..=2 * usual).contains(&buffer.capacity());
+        if fits && self.pool.len() < POOL_MAX {
             buffer.clear();
             self.pool.push(buffer);
         }
