@@ -129,6 +129,8 @@ impl Place {
         for target in targets {
             command.args(["--bin", target]);
         }
+        // The profile of the targets names flags that a stable compiler must be talked into.
+        command.env("RUSTC_BOOTSTRAP", "1");
         if succeeds(command.env("RUSTFLAGS", INSTRUMENTATION)) {
             return Ok(Programs { folder: self.folder(&host), sanitized: false });
         }
