@@ -45,9 +45,7 @@ impl World {
         self.latest_ms = self.latest_ms.max(self.life.now);
         self.show(at);
         let (start, end) = FOLLOWED[number % FOLLOWED.len()];
-        let within = |key: &[u8]| start <= key && key < end;
-        let mut present = self.model.state(at, self.latest_ms);
-        present.retain(|key, _| within(key));
+        let present = self.model.state_within(start, end, at, self.latest_ms);
         let mut replica =
             self.replicas[number].take().unwrap_or(Replica { at: 0, state: State::new() });
         let since = replica.at;
@@ -92,8 +90,7 @@ impl Copied {
             let Some(changes) = snapshot.changes(start, end, since)? else { continue };
             carry_out(&mut replica.state, changes)?;
             replica.state.retain(|_, (_, value)| !value.has_ended(now));
-            let mut present = self.model.state(self.at, now);
-            present.retain(|key, _| start <= &key[..] && &key[..] < end);
+            let present = self.model.state_within(start, end, self.at, now);
             if let Err(violation) = compare(&replica.state, &present) {
                 return Ok(Err(violation.at(format!("replica {number}, from {since}"))));
             }

@@ -54,31 +54,71 @@ pub fn settings(n: usize) -> Options {
     }
 }
 
-/// Runs the steady history of `seed`, `length` operations long, on stores of all settings.
-///
-/// # Errors
-/// The first invariant that does not hold, or the first difference.
-pub fn compare(seed: u64, length: usize) -> Result<Totals, Violation> {
-    let ops = steady(seed, length);
-    let mut sum = Totals { seeds: 1, ..Totals::default() };
-    let mut first = None;
-    for n in 0..SETTINGS {
-        let outcome = guarded(|| outcome(seed, n, &ops));
-        let (totals, seen) = outcome.map_err(|v| v.at(format!("settings {n}")))?;
-        sum += totals;
-        match &first {
-            None => first = Some(seen),
-            Some(first) => ensure(*first == seen, || {
-                format!("settings {n} and settings 0 differ: {}", first.difference(&seen))
-            })?,
-        }
+/// A steady history, to be run by a store of each settings.
+#[derive(Debug)]
+pub struct Course {
+    seed: u64,
+    ops: Vec<Op>,
+}
+
+impl Course {
+    /// The history of `seed`, `length` operations long.
+    pub fn new(seed: u64, length: usize) -> Course {
+        Course { seed, ops: steady(seed, length) }
     }
-    Ok(sum)
+
+    /// Its seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Runs it by a store that begins with settings `n`, for as long as `goes_on` says so before each
+    /// operation. Gives what was done; and what the store has shown, if it came to the end.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn run(
+        &self,
+        n: usize,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<(Totals, Option<Seen>), Violation> {
+        guarded(|| outcome(self.seed, n, &self.ops, goes_on))
+            .map_err(|v| v.at(format!("settings {n}")))
+    }
+}
+
+/// What the stores of one history have shown so far.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    first: Option<(usize, Seen)>,
+    stores: usize,
+}
+
+impl Comparison {
+    /// Compares what the store of settings `n` has shown with the others.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn add(&mut self, n: usize, seen: Seen) -> Result<(), Violation> {
+        self.stores += 1;
+        let Some((m, first)) = &self.first else {
+            self.first = Some((n, seen));
+            return Ok(());
+        };
+        ensure(*first == seen, || {
+            format!("settings {m} and settings {n} differ: {}", first.difference(&seen))
+        })
+    }
+
+    /// Whether those of all settings have been compared.
+    pub fn is_complete(&self) -> bool {
+        self.stores == SETTINGS
+    }
 }
 
 /// What must not depend on settings.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+pub struct Seen {
     commits: u64,
     failed_checks: u64,
     /// The values in the order of their keys; keys that a stamp has made are only counted by this.
@@ -100,11 +140,18 @@ impl Seen {
     }
 }
 
-fn outcome(seed: u64, n: usize, ops: &[Op]) -> Result<(Totals, Seen), Violation> {
+fn outcome(
+    seed: u64,
+    n: usize,
+    ops: &[Op],
+    goes_on: &dyn Fn() -> bool,
+) -> Result<(Totals, Option<Seen>), Violation> {
     let mut world = World::new(seed, Rules::power_cut(), settings(n), None);
     let mut next = n;
     let ops: Vec<Op> = ops.iter().map(|op| resettled(op, &mut next)).collect();
-    world.run(&ops)?;
+    if !world.run_while(&ops, goes_on)? {
+        return Ok((world.totals, None));
+    }
     let mut values = Vec::new();
     for (key, bytes) in world.contents().filter(|(key, _)| SPACES.contains(&key[0])) {
         let stamped = key.starts_with(&STAMPED);
@@ -112,7 +159,7 @@ fn outcome(seed: u64, n: usize, ops: &[Op]) -> Result<(Totals, Seen), Violation>
     }
     let totals = world.totals;
     let Totals { commits, failed_checks, .. } = totals;
-    Ok((totals, Seen { commits, failed_checks, values }))
+    Ok((totals, Some(Seen { commits, failed_checks, values })))
 }
 
 /// The keyspaces of callers; that of the expiry index depends on stamps.
@@ -156,8 +203,32 @@ mod tests {
     #[test]
     fn a_short_history_means_the_same_under_all_settings() {
         for seed in 0..4 {
-            let totals = compare(seed, 120).unwrap();
-            assert!(totals.commits > 0, "{totals}");
+            let course = Course::new(seed, 120);
+            let mut comparison = Comparison::default();
+            for n in 0..SETTINGS {
+                assert!(!comparison.is_complete());
+                let (totals, seen) = course.run(n, &|| true).unwrap();
+                assert!(totals.commits > 0, "{totals}");
+                comparison.add(n, seen.unwrap()).unwrap();
+            }
+            assert!(comparison.is_complete());
         }
+    }
+
+    #[test]
+    fn stores_that_show_different_things_are_told() {
+        let mut comparison = Comparison::default();
+        for (n, seed) in [(0, 1), (1, 1), (2, 2)] {
+            let (_, seen) = Course::new(seed, 60).run(n, &|| true).unwrap();
+            assert_eq!(comparison.add(n, seen.unwrap()).is_err(), seed == 2);
+        }
+    }
+
+    #[test]
+    fn a_history_that_is_cut_short_counts_what_was_done() {
+        let left = std::cell::Cell::new(50_u64);
+        let goes_on = || left.replace(left.get().saturating_sub(1)) > 0;
+        let (totals, seen) = Course::new(0, 120).run(0, &goes_on).unwrap();
+        assert_eq!((totals.operations, seen), (50, None));
     }
 }

@@ -6,6 +6,7 @@
 //! the expiry index for each entry that expires, a sweeper that deletes through that index.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::batch::{BatchSpec, CheckSpec, MutationSpec, Rewritten, rewrite};
 use crate::violation::Violation;
@@ -17,6 +18,10 @@ const EXPIRY: u8 = 0xe0;
 const WATERMARK_KEY: &[u8] = &[0xf0, b'w'];
 /// How many entries one sweep deletes at most.
 const SWEEP_ENTRIES_MAX: usize = 256;
+
+/// About so many keys that must be absent are read at once, one by one. Walks show that nothing else is
+/// there; short histories never have so many.
+const ABSENT_READ_MAX: usize = 150;
 
 /// A value and when it ends, in milliseconds since the epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,12 +147,30 @@ impl Model {
 
     /// Everything at the stamp `at` and the clock reading `now`.
     pub fn state(&self, at: u64, now: u64) -> State {
+        self.seen(self.keys.iter(), at, now)
+    }
+
+    /// Everything from `start` up to `end` at the stamp `at` and the clock reading `now`.
+    pub fn state_within(&self, start: &[u8], end: &[u8], at: u64, now: u64) -> State {
+        if start >= end {
+            return State::new();
+        }
+        let range = (Bound::Included(start), Bound::Excluded(end));
+        self.seen(self.keys.range::<[u8], _>(range), at, now)
+    }
+
+    fn seen<'a>(
+        &self,
+        keys: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<Version>)>,
+        at: u64,
+        now: u64,
+    ) -> State {
         let mark = self.mark(at);
-        let seen = |(key, versions): (&Vec<u8>, &Vec<Version>)| {
+        let seen = |(key, versions): (&Vec<u8>, &'a Vec<Version>)| {
             let (stamp, value) = seen(versions, at, now, mark)?;
             Some((key.clone(), (stamp, value.clone())))
         };
-        self.keys.iter().filter_map(seen).collect()
+        keys.filter_map(seen).collect()
     }
 
     fn mark(&self, at: u64) -> Option<Mark> {
@@ -157,6 +180,20 @@ impl Model {
     /// Every key that ever had a version.
     pub fn known_keys(&self) -> impl Iterator<Item = &Vec<u8>> {
         self.keys.keys()
+    }
+
+    /// The keys to be read one by one where `present` is expected: all of those, and some of the others
+    /// that ever had a version. These are all, or a part that is another one with each `turn`.
+    pub fn keys_to_read<'a>(
+        &'a self,
+        present: &'a State,
+        turn: u64,
+    ) -> impl Iterator<Item = &'a Vec<u8>> {
+        let parts = self.keys.len().saturating_sub(present.len()).div_ceil(ABSENT_READ_MAX).max(1);
+        let keys = self.keys.keys().zip(turn..).filter(move |(key, number)| {
+            number.is_multiple_of(parts as u64) || present.contains_key(*key)
+        });
+        keys.map(|(key, _)| key)
     }
 
     /// What `batch` must come to at `stamp` and the clock reading `now`: its effects, or why it has

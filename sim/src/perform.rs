@@ -15,8 +15,20 @@ impl World {
     /// # Errors
     /// The first invariant that does not hold.
     pub fn run(&mut self, ops: &[Op]) -> Result<(), Violation> {
-        self.live(ops)?;
-        self.finish().map_err(|v| v.at("at the end"))
+        self.run_while(ops, &|| true).map(drop)
+    }
+
+    /// The same, for as long as `goes_on` says so before each operation. Says whether the history came
+    /// to its end.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub fn run_while(&mut self, ops: &[Op], goes_on: &dyn Fn() -> bool) -> Result<bool, Violation> {
+        let ended = self.live(ops, goes_on)?;
+        if ended {
+            self.finish().map_err(|v| v.at("at the end"))?;
+        }
+        Ok(ended)
     }
 
     /// Performs `ops`, with a recovery after each stop, and at the end one stop more, from which the
@@ -25,19 +37,23 @@ impl World {
     /// # Errors
     /// The first invariant that does not hold.
     pub fn run_to_a_stop(&mut self, ops: &[Op], revival: Revival) -> Result<(), Violation> {
-        self.live(ops)?;
+        self.live(ops, &|| true)?;
         self.perform_and_revive(&Op::Stop(revival)).map_err(|v| v.at("at the end"))
     }
 
-    fn live(&mut self, ops: &[Op]) -> Result<(), Violation> {
+    /// Performs `ops` for as long as `goes_on` says so. Says whether these were all.
+    fn live(&mut self, ops: &[Op], goes_on: &dyn Fn() -> bool) -> Result<bool, Violation> {
         self.begin()?;
         if !self.disk.is_running() {
             self.revive().map_err(|v| v.at("at birth"))?;
         }
         for (index, op) in ops.iter().enumerate() {
+            if !goes_on() {
+                return Ok(false);
+            }
             self.perform_and_revive(op).map_err(|v| v.at(place(index, op)))?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Performs `ops` until the machine stops. Says whether it did.

@@ -39,8 +39,7 @@ impl World {
             Ok(found) => found,
             Err(error) => return self.unread(&error),
         };
-        let mut expected = self.model.state(at, now);
-        expected.retain(|key, _| start <= &key[..] && &key[..] < end);
+        let expected = self.model.state_within(start, end, at, now);
         compare(&found, &expected).map_err(|v| v.at(format!("a scan at {at}")))?;
         self.show(at);
         Ok(())
@@ -83,7 +82,7 @@ impl World {
 
     fn read_points(&self, held: &Held) -> Result<State, Error> {
         let mut state = State::new();
-        for key in self.model.known_keys() {
+        for key in self.model.keys_to_read(&held.expected, self.totals.operations) {
             if let Some(record) = held.snapshot.get(key)? {
                 state.insert(key.clone(), seen_record(&record));
             }

@@ -362,7 +362,7 @@ impl World {
         }
         self.model.recovered(end);
         let mut points = State::new();
-        for key in self.model.known_keys() {
+        for key in self.model.keys_to_read(&found, self.totals.operations) {
             if let Some(record) = engine.get(key).map_err(failed)? {
                 points.insert(key.clone(), seen_record(&record));
             }
