@@ -22,10 +22,15 @@ pub fn run(bytes: &[u8]) {
 fn happens(bytes: &[u8], bug: Option<DiskBug>) -> Result<(), Violation> {
     let plan = Plan::of(bytes, Weather::Foul, OPERATIONS_MAX);
     let mut world = World::new(plan.seed, plan.rules, plan.options, bug);
-    match plan.end {
+    let outcome = match plan.end {
         Some(revival) => world.run_to_a_stop(&plan.ops, revival),
         None => world.run(&plan.ops),
+    };
+    // Dropped on a machine that runs, the store would be closed, and nobody would look at it.
+    if world.disk().is_running() {
+        world.disk().kill();
     }
+    outcome
 }
 
 #[cfg(test)]

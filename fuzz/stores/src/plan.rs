@@ -57,9 +57,9 @@ impl Plan {
             space_is_short: false,
         };
         let seed = u64::from(planner.choices.byte());
-        let end = match (weather, seed % 16) {
+        let end = match (weather, seed % 32) {
             (Weather::Fair, _) | (Weather::Foul, 0) => None,
-            (Weather::Foul, 1..4) => Some(Revival::plain(Fate::Kill)),
+            (Weather::Foul, 1..7) => Some(Revival::plain(Fate::Kill)),
             (Weather::Foul, _) => Some(Revival::plain(Fate::Power)),
         };
         let rules = planner.rules();
