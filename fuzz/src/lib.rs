@@ -1,9 +1,6 @@
 //! How libFuzzer and the sanitizer run here, unless the command line or `ASAN_OPTIONS` says
 //! otherwise.
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod checks;
-
 use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
