@@ -17,12 +17,17 @@ struct Arguments {
     /// The most schedules of each model.
     #[arg(long, default_value_t = 1000)]
     schedules: u64,
-    /// Nothing new is begun after so many seconds, of which each model has the same part.
+    /// Nothing new is begun after so many seconds, of which each model has its part.
     #[arg(long)]
     seconds: Option<f64>,
     /// Where the dice begin.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Of so many programs that share the models, this one has the models of its number.
+    #[arg(long, default_value_t = 1)]
+    programs: usize,
+    #[arg(long, default_value_t = 0)]
+    program: usize,
     /// Only this model.
     #[arg(long)]
     model: Option<String>,
@@ -42,7 +47,8 @@ struct Arguments {
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let wanted = |model: &&Model| arguments.model.as_deref().is_none_or(|m| m == model.name);
-    let models: Vec<&Model> = MODELS.iter().filter(wanted).collect();
+    let models = MODELS.iter().filter(wanted).skip(arguments.program);
+    let models: Vec<&Model> = models.step_by(arguments.programs.max(1)).collect();
     if models.is_empty() {
         eprintln!("no model has that name");
         return ExitCode::from(2);
@@ -59,14 +65,18 @@ pub(crate) fn main() -> ExitCode {
         };
         plant(Some(*bug));
     }
-    let seconds = arguments.seconds.map(|seconds| seconds / models.len() as f64);
+    let time = arguments.seconds.map(Duration::from_secs_f64);
+    let all_begun = now();
     let (mut schedules, mut steps, mut failed) = (0, 0, 0);
     if arguments.schedule.is_none() && !models.iter().all(|model| repeats(&arguments, model)) {
         return ExitCode::FAILURE;
     }
-    for model in &models {
+    for (at, model) in models.iter().enumerate() {
         let begun = now();
-        let run = run(&arguments, seconds, model);
+        // What the models before have left over is shared by those that follow.
+        let left = time.map(|time| time.saturating_sub(all_begun.elapsed()));
+        let share = left.map(|left| left.div_f64((models.len() - at) as f64));
+        let run = run(&arguments, share, model);
         let walk = run.as_ref().map_or_else(|failure| failure.walk, |walk| *walk);
         let pace = walk.executions as f64 / begun.elapsed().as_secs_f64();
         println!(
@@ -114,12 +124,15 @@ fn report(model: &Model, failure: &Failure) {
 }
 
 /// Runs one model as far as the arguments say.
-fn run(arguments: &Arguments, seconds: Option<f64>, model: &Model) -> Result<Walk, Box<Failure>> {
+fn run(
+    arguments: &Arguments,
+    limit: Option<Duration>,
+    model: &Model,
+) -> Result<Walk, Box<Failure>> {
     if let Some(schedule) = arguments.schedule {
         return explore(std::iter::once(schedule), model.run);
     }
     let begun = now();
-    let limit = seconds.map(Duration::from_secs_f64);
     let first = arguments.seed;
     let seeds = (0..arguments.schedules)
         .take_while(move |_| limit.is_none_or(|limit| begun.elapsed() < limit))
@@ -140,13 +153,13 @@ const PREY: &[Planted] = Planted::RACES;
 #[cfg(feature = "planted")]
 fn hunt(arguments: &Arguments, models: &[&'static Model]) -> ExitCode {
     let parts = (PREY.len() * models.len()) as f64;
-    let seconds = arguments.seconds.map(|seconds| seconds / parts);
+    let limit = arguments.seconds.map(|seconds| Duration::from_secs_f64(seconds / parts));
     let (mut survivors, mut schedules, mut steps) = (0, 0, 0);
     for bug in PREY {
         let mut killed = false;
         for model in models {
             plant(Some(*bug));
-            let found = run(arguments, seconds, model);
+            let found = run(arguments, limit, model);
             plant(None);
             let walk = found.as_ref().map_or_else(|failure| failure.walk, |walk| *walk);
             schedules += walk.executions;

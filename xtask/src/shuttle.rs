@@ -4,7 +4,8 @@
 //! there, locks, atomics and threads are those of the scheduler. A schedule that fails is printed
 //! with the command that lets it happen again.
 
-use std::process::{Command, Stdio};
+use std::io::{self, BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
 use clap::Args;
 
@@ -48,15 +49,14 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
         (schedules, Some(seconds)) => (schedules.unwrap_or(u64::MAX), Some(seconds)),
         (schedules, None) => (schedules.unwrap_or(SCHEDULES), None),
     };
-    let mut command = cargo("run");
-    command.arg("--").args(["--schedules", &schedules.to_string()]);
-    command.args(["--seed", &run.seed().to_string()]);
+    let mut words = vec![format!("--seed={}", run.seed()), format!("--schedules={schedules}")];
     for (name, value) in [("--seconds", seconds), ("--schedule", arguments.schedule)] {
-        command.args(value.map(|value| format!("{name}={value}")));
+        words.extend(value.map(|value| format!("{name}={value}")));
     }
-    command.args(arguments.model.as_ref().map(|model| format!("--model={model}")));
-    command.args(arguments.planted.then_some("--planted"));
-    let counted = match listen(&mut command) {
+    words.extend(arguments.model.as_ref().map(|model| format!("--model={model}")));
+    words.extend(arguments.planted.then(|| "--planted".to_owned()));
+    let is_shared = arguments.model.is_none() && !arguments.planted;
+    let counted = match run_programs(&words, if is_shared { cores() } else { 1 }) {
         Ok(counted) => counted,
         Err(error) => {
             println!("the models cannot be run: {error}");
@@ -89,10 +89,37 @@ fn cargo(task: &str) -> Command {
     command
 }
 
-/// Passes on what `command` prints, and gives the numbers of its last line.
-fn listen(command: &mut Command) -> std::io::Result<Option<[u64; 4]>> {
-    use std::io::{BufRead, BufReader};
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
+/// How many programs share the models: a program runs all its threads on one core.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs the models in so many programs, passes on what they print, and gives the sums of their last
+/// lines; nothing if one of them has none.
+fn run_programs(words: &[String], programs: usize) -> io::Result<Option<[u64; 4]>> {
+    let mut outputs = Vec::new();
+    for program in 0..programs {
+        let mut command = cargo("run");
+        command.arg("--").args(words);
+        command.args([format!("--programs={programs}"), format!("--program={program}")]);
+        outputs.push(command.stdout(Stdio::piped()).spawn()?);
+    }
+    let mut sums = Some([0; 4]);
+    let ended: Vec<_> = std::thread::scope(|scope| {
+        let listeners = outputs.into_iter().map(|child| scope.spawn(|| listen(child)));
+        let listeners: Vec<_> = listeners.collect();
+        listeners.into_iter().map(|l| l.join().expect("a listener does not panic")).collect()
+    });
+    for counted in ended {
+        let added =
+            |(sums, counted): ([u64; 4], [u64; 4])| std::array::from_fn(|i| sums[i] + counted[i]);
+        sums = sums.zip(counted?).map(added);
+    }
+    Ok(sums)
+}
+
+/// Passes on what a program prints, and gives the numbers of its last line.
+fn listen(mut child: Child) -> io::Result<Option<[u64; 4]>> {
     let mut counted = None;
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).lines() {

@@ -161,7 +161,7 @@ pub(super) const ALL: &[Check] = &[
         name: "shuttle",
         bar: "10 models, 200,000 schedules each",
         gate: form(6, "shuttle"),
-        soak: form(20, "shuttle"),
+        soak: form(20, "shuttle --schedules 200000"),
     },
     Check {
         id: "B15",
