@@ -54,11 +54,6 @@ impl Buffer {
     pub fn clear(&mut self) {
         self.bytes.truncate(self.start);
     }
-
-    /// The bytes, for changing them in place.
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..]
-    }
 }
 
 impl Deref for Buffer {

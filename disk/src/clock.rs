@@ -84,6 +84,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_clocks_of_the_system_go_on() {
+        const YEAR_2020_MS: u64 = 1_577_836_800_000;
+        let clock = SystemClock::default();
+        let first = clock.monotonic();
+        assert!(clock.wall_ms() > YEAR_2020_MS);
+        while clock.monotonic() == first {
+            std::hint::spin_loop();
+        }
+        assert!(clock.monotonic() > first);
+    }
+
+    #[test]
     fn t1_the_wall_clock_freezes_repeats_and_jumps_and_the_monotonic_one_never_goes_back() {
         const TEN_YEARS_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
         let clock = ManualClock::at(TEN_YEARS_MS);

@@ -64,6 +64,10 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert_eq!(os_code(&error), Some(Errno::NOSPC.raw_os_error()));
         assert!(error.to_string().starts_with("cannot write /store/0000000007.wal: "));
+        let inner = error.get_ref().and_then(|e| e.downcast_ref::<FileError>()).unwrap();
+        assert_eq!(inner.path(), Path::new("/store/0000000007.wal"));
+        let source = inner.source().and_then(|e| e.downcast_ref::<io::Error>()).unwrap();
+        assert_eq!(source.raw_os_error(), Some(Errno::NOSPC.raw_os_error()));
         assert_eq!(os_code(&io::ErrorKind::NotFound.into()), None);
     }
 }

@@ -202,6 +202,24 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a device that is always full is no file of a disk"
+    )]
+    fn a_disk_that_fills_up_is_told_of_where_space_is_reserved_by_writing() {
+        let path = PathBuf::from("/dev/full");
+        let full = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let file = RealFile::new(full, Name::Temp(1), path, Mapping::Watched);
+        let reserved = file.extend_with_zeros(1).unwrap_err();
+        let written = file.write_then_sync(0, b"ice").unwrap_err();
+        for error in [reserved, written] {
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+            assert!(error.to_string().contains("/dev/full"), "{error}");
+        }
+    }
+
+    #[test]
     fn an_offset_that_no_file_reaches_is_refused() {
         let file = file();
         for durable in [false, true] {

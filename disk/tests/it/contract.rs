@@ -25,6 +25,7 @@ macro_rules! contract_tests {
             allocating_extends_with_zeros_and_keeps_what_is_there,
             allocating_never_shortens,
             a_handle_for_reading_does_not_write,
+            an_offset_that_no_file_reaches_is_refused,
             submitted_writes_are_done_in_any_order_of_completion,
             submitted_writes_give_their_buffer_back,
             a_durable_write_extends_the_file,
@@ -199,6 +200,16 @@ pub(crate) fn a_handle_for_reading_does_not_write(disk: Handle) {
     assert!(file.write_at(0, b"x").is_err());
     assert!(file.set_len(0).is_err());
     assert!(file.complete(file.submit(write(0, b"x", true))).1.is_err());
+    assert_eq!(content(file.as_ref()), b"ice");
+}
+
+pub(crate) fn an_offset_that_no_file_reaches_is_refused(disk: Handle) {
+    let file = create(&disk, Name::Table(1), b"ice");
+    for offset in [u64::MAX, u64::MAX - 1, i64::MAX as u64] {
+        let error = file.write_at(offset, b"core").unwrap_err();
+        let known = [ErrorKind::InvalidInput, ErrorKind::FileTooLarge, ErrorKind::StorageFull];
+        assert!(known.contains(&error.kind()), "{offset}: {error}");
+    }
     assert_eq!(content(file.as_ref()), b"ice");
 }
 

@@ -8,5 +8,6 @@ mod foreign;
 mod lock;
 mod memory;
 mod real;
+mod record;
 mod simulated;
 mod unreadable;
