@@ -247,11 +247,20 @@ mod tests {
         assert_eq!(u128::try_from(wide), Err(IntTooLarge));
     }
 
+    #[test]
+    fn what_is_refused_says_why() {
+        let says = |text: &str| text.parse::<Int>().unwrap_err().to_string();
+        assert!(says("ten").contains("decimal digits"));
+        assert!(says(&"9".repeat(DIGITS_MAX)).contains("255 bytes"));
+        assert_eq!(IntTooLarge.to_string(), "the integer is too large");
+    }
+
     proptest! {
         #[test]
         fn integers_behave_like_the_machine_s(a: i128, b: i128) {
             let (x, y) = (Int::from(a), Int::from(b));
             prop_assert_eq!(x.cmp(&y), a.cmp(&b));
+            prop_assert_eq!(x < y, a < b);
             prop_assert_eq!(x.to_string(), a.to_string());
             prop_assert_eq!(a.to_string().parse(), Ok(x.clone()));
             prop_assert_eq!(i128::try_from(&x), Ok(a));

@@ -180,10 +180,22 @@ mod tests {
     }
 
     #[test]
+    fn a_varint_that_is_longer_than_any_number_is_refused() {
+        let mut bytes = [0x80; 11];
+        for last in [0x01, 0x02, 0x81] {
+            bytes[9] = last;
+            let read = Reader::new(&bytes).varint("value");
+            assert_eq!(read.is_ok(), last == 0x01, "{last:#x}: {read:?}");
+        }
+    }
+
+    #[test]
     fn reading_past_the_end_names_the_place() {
         let mut reader = Reader::new(&[1, 2, 3]);
         assert_eq!(reader.u16("header"), Ok(0x0201));
-        assert_eq!(reader.u32("length"), Err(Malformed { what: "length", offset: 2 }));
+        let short = Malformed { what: "length", offset: 2 };
+        assert_eq!(reader.u32("length"), Err(short));
+        assert_eq!(short.to_string(), "length at byte 2");
         assert_eq!(reader.bytes(usize::MAX, "body"), Err(Malformed { what: "body", offset: 2 }));
         assert_eq!(reader.u8("rest"), Ok(3));
         assert_eq!(reader.finish("end"), Ok(()));

@@ -112,6 +112,7 @@ mod tests {
         {
             assert_eq!(text.parse::<Versionstamp>(), Err(ParseStampError), "{text}");
         }
+        assert!(ParseStampError.to_string().contains("20 hexadecimal digits"));
         assert_eq!(Versionstamp::from_bytes(&[0; 9]), None);
         assert_eq!(Versionstamp::from_bytes(&[0; 11]), None);
         assert_eq!(Versionstamp::from_bytes(&[0, 0, 0, 0, 0, 0, 0, 1, 0, 1]), None);
