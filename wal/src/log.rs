@@ -143,11 +143,6 @@ impl Log {
         self.lock().segment.ceiling
     }
 
-    /// Everything in the log below this place is durable.
-    pub fn durable(&self) -> LogPosition {
-        self.lock().durable().position
-    }
-
     /// Every commit up to this stamp is durable.
     pub fn durable_stamp(&self) -> Versionstamp {
         self.lock().durable().stamp

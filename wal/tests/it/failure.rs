@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
+use icecore_disk::fault::Operation;
 use icecore_disk::sim::{Crash, Failure, OpKind, Rules, SimDisk};
-use icecore_disk::{Disk, Name, OpenMode};
+use icecore_disk::{Disk, Fault, FaultDisk, Faults, Name, OpenMode};
 use icecore_model::Versionstamp;
-use icecore_wal::{Claim, Error, Log, recover};
+use icecore_wal::{Claim, Error, Log, recover, salvage};
 
 use crate::support::{BUFFERED, DATABASE, SMALL, SYNC, Store, TestRoster, env, stamps};
 
@@ -177,4 +178,41 @@ fn a_wait_for_a_stamp_that_the_failure_kept_out_of_the_log_is_told_of_it() {
     assert!(matches!(store.log.wait(kept_out), Err(Error::Poisoned)));
     assert_eq!(store.log.stats().commits, 1, "the log can still be asked");
     assert!(matches!(store.log.close(), Err(Error::Poisoned)));
+}
+
+#[test]
+fn a_segment_of_which_nothing_can_be_read_is_reported_by_salvage_with_its_cause() {
+    let store = Store::new();
+    store.commit(b"one", SYNC);
+    let faults = Faults::new();
+    let disk = FaultDisk::new(store.disk.clone(), Arc::clone(&faults));
+    // Neither its bytes, nor, once that is known, its length.
+    faults.inject(Fault::code(5).on(Operation::ReadAt).for_ever());
+    faults.inject(Fault::code(5).on(Operation::Len).after(1).for_ever());
+    let zero = Versionstamp::ZERO;
+    let found = salvage(&disk, DATABASE, &[1], zero, zero, &mut |_| unreachable!()).unwrap();
+    assert_eq!((found.segments, found.commits), (0, 0));
+    let [damage] = &found.damage[..] else { panic!("{:?}", found.damage) };
+    assert_eq!(damage.file, Name::Wal(1));
+    assert!(damage.what.starts_with("read 0000000001.wal: "), "{}", damage.what);
+}
+
+#[test]
+fn errors_name_their_file_and_their_cause() {
+    let cause = |error: &Error| std::error::Error::source(error).map(ToString::to_string);
+    let file = Name::Wal(7);
+    let corrupt = Error::Corrupt { file, offset: 512, what: "a frame" };
+    assert_eq!(corrupt.to_string(), "0000000007.wal is damaged at byte 512: a frame");
+    assert_eq!(cause(&corrupt), None);
+    let unknown = Error::UnknownFormat { file, version: 9 };
+    assert_eq!(unknown.to_string(), "0000000007.wal has the unknown format version 9");
+    let large = Error::TooLarge { max: 10, got: 11 };
+    assert_eq!(large.to_string(), "a commit of 11 bytes exceeds the limit of 10 bytes");
+    let source = || std::io::Error::from_raw_os_error(5);
+    let failed = Error::Io { file, operation: "write", source: source() };
+    assert_eq!(failed.to_string(), format!("write 0000000007.wal: {}", source()));
+    assert_eq!(cause(&failed), Some(source().to_string()));
+    let full = Error::OutOfSpace { file, source: source() };
+    assert!(full.to_string().starts_with("no room for 0000000007.wal: "), "{full}");
+    assert_eq!(cause(&full), Some(source().to_string()));
 }
