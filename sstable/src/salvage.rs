@@ -129,10 +129,14 @@ impl Remains {
     ) -> Result<Remains, Error> {
         let file = Name::Table(number);
         let mut source = Source::open(disk, file, ReadMode::Read)?;
-        let present = source.bytes;
-        if let Some(expected) = expected {
-            // Bytes that were appended do not hide the footer.
-            source.bytes = present.min(expected.bytes);
+        if let Some(expected) = expected
+            && expected.bytes < source.bytes
+        {
+            // A longer table is another one; bytes that were appended do not hide the footer.
+            if let Ok(footer) = read_footer(&source) {
+                identify(&source, &footer, number, Some(expected), origins)?;
+            }
+            source.bytes = expected.bytes;
         }
         let mut survey = Survey::new(source, number, expected);
         match read_footer(&survey.source) {

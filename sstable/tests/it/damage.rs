@@ -13,7 +13,7 @@ use crate::support::{HOME, MODES, Model, disk, entries, env, open, write};
 const NEWEST: Versionstamp = Versionstamp::MAX;
 
 /// A few blocks, versions that span them, deletions, expiries and deleted ranges.
-fn small_model() -> (Model, Vec<RangeTombstone>) {
+pub(crate) fn small_model() -> (Model, Vec<RangeTombstone>) {
     let mut model = Model::new();
     for number in 0..12u64 {
         let key = format!("key/{:02}", number / 2 * 3).into_bytes();
@@ -30,19 +30,19 @@ fn small_model() -> (Model, Vec<RangeTombstone>) {
     (model, vec![range])
 }
 
-fn small_options(compression: Compression) -> TableOptions {
+pub(crate) fn small_options(compression: Compression) -> TableOptions {
     TableOptions { block_bytes: 120, compression, restart_interval: 3, filter_bits_per_key: 10 }
 }
 
 /// The bytes of the small table, and what the manifest would know of it.
-fn small_table(compression: Compression) -> (Vec<u8>, TableSummary) {
+pub(crate) fn small_table(compression: Compression) -> (Vec<u8>, TableSummary) {
     let disk = disk();
     let (model, ranges) = small_model();
     let summary = write(&*disk, 1, &small_options(compression), &model, &ranges).unwrap();
     (disk.read_file(Name::Table(1)).unwrap(), summary)
 }
 
-fn place(disk: &dyn Disk, name: Name, bytes: &[u8]) {
+pub(crate) fn place(disk: &dyn Disk, name: Name, bytes: &[u8]) {
     disk.create(name).unwrap().write_all_at(0, bytes).unwrap();
 }
 

@@ -6,5 +6,7 @@ mod damage;
 mod golden;
 mod life;
 mod model;
+mod parts;
+mod salvage;
 mod support;
 mod unreadable;
