@@ -28,7 +28,7 @@ fn open_copy(machine: &Machine, path: &str) -> Engine {
 }
 
 /// A store with several levels, frozen and live memtables, and deletions in all of them.
-fn layered(machine: &Machine) -> Engine {
+pub(crate) fn layered(machine: &Machine) -> Engine {
     let engine = machine.open(small());
     for round in 0..4_u8 {
         for i in 0..120 {

@@ -7,6 +7,7 @@ mod access;
 mod changes;
 mod checkpoint;
 mod closing;
+mod copy_errors;
 mod damage;
 mod expiry;
 mod full_disk;

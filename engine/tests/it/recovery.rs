@@ -171,6 +171,32 @@ fn a_recovery_in_pieces_on_a_full_disk_loses_nothing() {
     assert!(outcomes[1] > 0, "{outcomes:?}");
 }
 
+#[test]
+fn a_recovery_in_pieces_of_which_any_call_fails_can_be_done_again() {
+    let half = half_recovered();
+    half.disk.kill();
+    for call in 0.. {
+        let mut machine = Machine { disk: half.disk.fork().reopen(), ..Machine::new(call) };
+        machine.disk.fail_call(machine.disk.calls() + call, Failure::Io);
+        let calls = machine.disk.calls();
+        let opened = machine.try_open(recovering());
+        let struck = machine.disk.calls() - calls > call;
+        machine.disk.disarm();
+        match opened {
+            Ok(engine) => assert_eq!(contents(&engine).len(), ENTRIES, "{call}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Io, "{call}: {error}"),
+        }
+        machine.disk.crash(Crash::Random);
+        machine.disk = machine.disk.reopen();
+        let engine = machine.open(recovering());
+        assert_whole(&machine, &engine);
+        if !struck {
+            assert!(call > 50, "only {call} calls");
+            return;
+        }
+    }
+}
+
 /// A machine whose last commit, a large one, could not be written: reads of the log show it until
 /// its pages are evicted. Its process was killed while it opened the store again.
 fn deceived(seed: u64) -> Machine {

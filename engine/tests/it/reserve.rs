@@ -1,5 +1,9 @@
 //! The space that commits leave free: deletions may use half of it, and lead to room with it.
 
+use std::sync::Arc;
+
+use icecore_disk::fault::Operation;
+use icecore_disk::{Fault, FaultDisk, Faults, Name};
 use icecore_engine::keyspace::DATA;
 use icecore_engine::{
     Engine, Error, ErrorKind, LogOptions, Mutation, Options, Step, Updated, Workers,
@@ -246,4 +250,25 @@ fn a_stopped_commit_that_finds_room_has_the_workers_try_again() {
         commit(&engine, &[Mutation::DeleteRange { start: &[DATA], end: &[DATA + 1] }]);
         engine.close().unwrap();
     }
+}
+
+#[test]
+fn a_stopped_commit_that_cannot_ask_for_the_free_space_says_so() {
+    let machine = Machine::new(1);
+    let faults = Faults::new();
+    let disk = Arc::new(FaultDisk::new(machine.disk.clone(), faults.clone()));
+    let stopping = Options { frozen_memtables_max: 1, reserve_bytes: 0, ..options() };
+    let stopping = Options { workers: Workers::Threads, ..stopping };
+    let engine = Engine::open(machine.env_on(disk), stopping).unwrap();
+    let full = Fault::kind(std::io::ErrorKind::StorageFull).on(Operation::Create);
+    faults.inject(full.named(|name| matches!(name, Name::Table(_))).for_ever());
+    // A memtable that cannot be written stops commits before the log is asked for room.
+    assert_full((0..20_000).try_for_each(|i| try_set(&engine, &name(i), &[7; 400]).map(drop)));
+    faults.inject(Fault::code(5).on(Operation::FreeBytes).for_ever());
+    let refusal = try_set(&engine, "more", b"").unwrap_err();
+    assert_eq!(refusal.kind(), ErrorKind::Io, "{refusal:?}");
+    assert!(refusal.to_string().contains("measure"), "{refusal}");
+    faults.clear();
+    let stamp = set(&engine, "more", b"there is room");
+    assert!(engine.get(&key("more")).unwrap().is_some_and(|record| record.stamp == stamp));
 }

@@ -14,17 +14,17 @@ use icecore_model::{Timestamp, Versionstamp};
 
 use crate::support::{Machine, START_MS, assert_clean, commit, ms, small};
 
-const OUT: &str = "out";
+pub(crate) const OUT: &str = "out";
 const SECTOR: u64 = 512;
 
 /// One version of a key.
-type Version = (Versionstamp, Vec<u8>, Option<Timestamp>);
-type State = BTreeMap<Vec<u8>, Version>;
+pub(crate) type Version = (Versionstamp, Vec<u8>, Option<Timestamp>);
+pub(crate) type State = BTreeMap<Vec<u8>, Version>;
 
 /// A store that nobody has open, what it holds, and all that it ever held.
-struct Golden {
+pub(crate) struct Golden {
     machine: Machine,
-    state: State,
+    pub(crate) state: State,
     history: BTreeSet<(Vec<u8>, Version)>,
 }
 
@@ -34,7 +34,7 @@ fn logging() -> Options {
     Options { memtable_bytes: 1 << 20, log, ..small() }
 }
 
-fn state(engine: &Engine) -> State {
+pub(crate) fn state(engine: &Engine) -> State {
     let spaces = [DATA, QUEUE].map(|space| engine.scan(&[space], &[space + 1]).unwrap());
     let items = spaces.into_iter().flatten().map(Result::unwrap);
     items.map(|i| (i.key().to_vec(), (i.stamp, i.value.to_vec(), i.expires_at))).collect()
@@ -42,7 +42,7 @@ fn state(engine: &Engine) -> State {
 
 impl Golden {
     /// Three rounds in tables, of which only the last is not merged, and one in the log.
-    fn new(closed: bool) -> Golden {
+    pub(crate) fn new(closed: bool) -> Golden {
         let history = BTreeSet::new();
         let mut golden = Golden { machine: Machine::new(7), state: State::new(), history };
         let engine = golden.machine.open(small());
@@ -90,7 +90,7 @@ impl Golden {
     }
 
     /// A copy of the machine with this damage, running again.
-    fn damaged(&self, damage: impl FnOnce(&SimDisk)) -> Machine {
+    pub(crate) fn damaged(&self, damage: impl FnOnce(&SimDisk)) -> Machine {
         let disk = self.machine.disk.fork();
         damage(&disk);
         let fresh = Machine::new(8);
@@ -127,7 +127,7 @@ impl Golden {
     }
 
     /// Holds that whatever differs from the golden state was announced.
-    fn honest(&self, report: &SalvageReport, found: &State) {
+    pub(crate) fn honest(&self, report: &SalvageReport, found: &State) {
         if report.is_complete() {
             assert!(*found == self.state, "complete, but different: {report}");
         }
