@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod failures;
 mod full;
 mod misplaced;
 mod properties;
