@@ -1,9 +1,12 @@
-//! What the benches share: keys, values, and a store in a temporary directory.
+//! What the benches share: keys, values, and a store in a temporary directory; and [`compare`], the
+//! suite that compares the store with others.
 //!
 //! Keys are about 25 bytes and values 100, half of them random, so that the figures of all layers
 //! can be laid side by side.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+
+pub mod compare;
 
 use icecore_disk::random::SeededRandom;
 use icecore_engine::keyspace::DATA;
