@@ -28,14 +28,15 @@ const fn form(weight: u32, words: &'static str) -> Option<Form> {
     Some(Form { weight, words })
 }
 
-/// In the order in which they run: those first that find bugs soonest.
+/// In the order in which they run: those first that find bugs soonest, and last those that can use
+/// what the others have left of the time.
 pub(super) const ALL: &[Check] = &[
     Check {
         id: "B2",
         name: "sim",
         bar: "60,000 seeds, 400,000 crash recoveries",
         gate: form(10, "sim --seeds 1000000000"),
-        soak: form(12, "sim --seeds 1000000000"),
+        soak: form(10, "sim --seeds 1000000000"),
     },
     Check {
         id: "B5",
@@ -49,28 +50,21 @@ pub(super) const ALL: &[Check] = &[
         name: "sim",
         bar: "40 scripts, every operation, 250,000 crash images",
         gate: form(10, "sim --exhaustive"),
-        soak: form(8, "sim --exhaustive --thorough"),
+        soak: form(6, "sim --exhaustive --thorough"),
     },
     Check {
         id: "B4",
         name: "sim",
         bar: "every call of 40 scripts, every error, once and for ever",
         gate: form(6, "sim --failures"),
-        soak: form(8, "sim --failures --thorough"),
-    },
-    Check {
-        id: "B6",
-        name: "metamorphic",
-        bar: "500 histories of 5,000 operations on 24 settings",
-        gate: form(4, "metamorphic --histories 1000000 --operations 1000"),
-        soak: form(8, "metamorphic --histories 1000000"),
+        soak: form(6, "sim --failures --thorough"),
     },
     Check {
         id: "B3",
         name: "mutants",
         bar: "40 planted bugs, all found within 20,000 seeds",
         gate: form(8, "mutants"),
-        soak: form(6, "mutants"),
+        soak: form(3, "mutants"),
     },
     Check {
         id: "B7",
@@ -84,7 +78,7 @@ pub(super) const ALL: &[Check] = &[
         name: "damage",
         bar: "1 M damaged openings, 99.99 % of live damage found",
         gate: form(5, "damage"),
-        soak: form(10, "damage --opens 1000000000"),
+        soak: form(6, "damage --opens 1000000000"),
     },
     Check {
         id: "B22",
@@ -98,14 +92,14 @@ pub(super) const ALL: &[Check] = &[
         name: "kill9",
         bar: "2,000 kills, every failpoint",
         gate: form(5, "kill9 --kills 1000000"),
-        soak: form(6, "kill9 --kills 1000000"),
+        soak: form(4, "kill9 --kills 1000000"),
     },
     Check {
         id: "B11",
         name: "replay",
         bar: "20,000 states",
         gate: form(4, "replay --states 1000000000"),
-        soak: form(4, "replay --states 1000000000"),
+        soak: form(2, "replay --states 1000000000"),
     },
     Check {
         id: "B23",
@@ -119,7 +113,7 @@ pub(super) const ALL: &[Check] = &[
         name: "bank",
         bar: "1 M commits of 16 threads",
         gate: form(3, "bank"),
-        soak: form(4, "bank"),
+        soak: form(2, "bank"),
     },
     Check {
         id: "B9",
@@ -133,63 +127,56 @@ pub(super) const ALL: &[Check] = &[
         name: "blocklog",
         bar: "300 mounted images",
         gate: form(2, "blocklog --images 1000000"),
-        soak: form(3, "blocklog --images 1000000"),
+        soak: form(2, "blocklog --images 1000000"),
     },
     Check {
         id: "B13",
         name: "enospc",
         bar: "200 fills",
         gate: form(2, "enospc --fills 1000000"),
-        soak: form(3, "enospc --fills 1000000"),
+        soak: form(2, "enospc --fills 1000000"),
     },
     Check {
         id: "B12",
         name: "eio",
         bar: "12 scenarios",
         gate: form(2, "eio"),
-        soak: form(2, "eio"),
+        soak: form(3, "eio"),
     },
     Check {
         id: "B16",
         name: "loom",
         bar: "every model within its bounds",
         gate: form(4, "loom"),
-        soak: form(4, "loom"),
-    },
-    Check {
-        id: "B16",
-        name: "shuttle",
-        bar: "10 models, 200,000 schedules each",
-        gate: form(6, "shuttle"),
-        soak: form(20, "shuttle --schedules 200000"),
+        soak: form(2, "loom"),
     },
     Check {
         id: "B15",
         name: "fuzz",
         bar: "12 targets",
         gate: form(6, "fuzz"),
-        soak: form(20, "fuzz"),
+        soak: form(12, "fuzz"),
     },
     Check {
         id: "B18",
         name: "miri",
         bar: "16 seeds of every test of crates with unsafe code",
         gate: form(6, "miri"),
-        soak: form(10, "miri"),
+        soak: form(8, "miri"),
     },
     Check {
         id: "B19",
         name: "asan",
         bar: "the tests of the storage crates",
         gate: None,
-        soak: form(4, "asan"),
+        soak: form(3, "asan"),
     },
     Check {
         id: "B19",
         name: "tsan",
         bar: "the concurrent tests of the storage crates",
         gate: None,
-        soak: form(4, "tsan"),
+        soak: form(3, "tsan"),
     },
     Check {
         id: "B20",
@@ -197,5 +184,19 @@ pub(super) const ALL: &[Check] = &[
         bar: "95 % of lines, every error of a disk call",
         gate: None,
         soak: form(2, "coverage"),
+    },
+    Check {
+        id: "B6",
+        name: "metamorphic",
+        bar: "500 histories of 5,000 operations on 24 settings",
+        gate: form(4, "metamorphic --histories 1000000 --operations 1000"),
+        soak: form(36, "metamorphic --histories 1000000"),
+    },
+    Check {
+        id: "B16",
+        name: "shuttle",
+        bar: "10 models, 200,000 schedules each",
+        gate: form(6, "shuttle"),
+        soak: form(34, "shuttle --schedules 200000"),
     },
 ];
