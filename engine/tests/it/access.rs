@@ -121,6 +121,34 @@ fn a_refused_opening_gives_the_lock_back() {
     machine.open(small());
 }
 
+#[test]
+fn errors_say_what_they_are_about_and_whether_waiting_may_help() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "no directory").unwrap();
+    let never = Options { create: Create::Never, ..small() };
+    let missing = Engine::open_path(directory.path().join("none"), never.clone()).unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert!(missing.to_string().contains("none"), "{missing}");
+    for options in [never, small()] {
+        let error = Engine::open_path(&file, options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().contains("open") && error.to_string().contains("file"));
+        assert!(std::error::Error::source(&error).is_some() && !error.is_retryable(), "{error}");
+    }
+    let engine = Engine::open_path(directory.path(), small()).unwrap_err();
+    assert_eq!(engine.kind(), ErrorKind::InvalidArgument, "{engine}");
+
+    let machine = Machine::new(1);
+    let engine = machine.open(Options { key_bytes_max: 10, ..small() });
+    assert_eq!(engine.options().key_bytes_max, 10);
+    let locked = machine.try_open(small()).unwrap_err();
+    assert!(locked.is_retryable() && std::error::Error::source(&locked).is_none(), "{locked}");
+    let long = try_set(&engine, "0123456789", b"v").unwrap_err();
+    assert_eq!(long.to_string(), "a key is limited to 10, but 11 was given");
+    assert!(!long.is_retryable());
+}
+
 /// Names the directory to the process that the next test starts.
 const DIRECTORY: &str = "ICECORE_ENGINE_TEST_DIRECTORY";
 

@@ -24,6 +24,7 @@ mod ranges;
 mod recovery;
 mod reserve;
 mod salvage;
+mod salvage_files;
 mod salvage_paths;
 mod snapshots;
 mod store;

@@ -9,7 +9,7 @@ use icecore_disk::Clock;
 use icecore_disk::clock::ManualClock;
 use icecore_engine::{Engine, Environment, ErrorKind, Mutation, Options, Workers};
 
-use crate::support::{Machine, START_MS, contents, get, key, ms, set, small, try_commit};
+use crate::support::{Machine, START_MS, contents, get, key, ms, set, small, try_commit, try_set};
 
 /// A clock that breaks in all threads but the one that made it.
 #[derive(Debug)]
@@ -49,12 +49,17 @@ fn when_a_worker_has_panicked_commits_are_refused_and_reads_go_on() {
         try_commit(&engine, &[due]).err()
     });
     let refusal = refusal.expect("the store notices");
-    assert_eq!(refusal.kind(), ErrorKind::Poisoned, "{refusal}");
-    assert!(refusal.to_string().contains("a worker has panicked"), "{refusal}");
+    // A commit that was under way may or may not be stored.
+    let known = [ErrorKind::Poisoned, ErrorKind::OutcomeUnknown];
+    assert!(known.contains(&refusal.kind()), "{refusal}");
+    assert_eq!(try_set(&engine, "more", b"v").unwrap_err().kind(), ErrorKind::Poisoned);
+    let cause = engine.stats().unwrap().poisoned.unwrap();
+    assert!(cause.contains("a worker has panicked"), "{cause}");
     assert_eq!(get(&engine, "before").as_deref(), Some(&b"v"[..]));
     let seen = contents(&engine);
     drop(engine);
-    // The next life has all that was seen.
+    // The next life has all that was seen, and perhaps that one.
     let engine = machine.open(small());
-    assert_eq!(contents(&engine), seen);
+    let now = contents(&engine);
+    assert!(seen.iter().all(|entry| now.contains(entry)) && now.len() <= seen.len() + 1);
 }

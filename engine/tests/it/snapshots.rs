@@ -45,6 +45,10 @@ fn a_snapshot_gives_the_same_bytes_whatever_happens_after_it() {
             for (name, value) in before.iter().step_by(9) {
                 assert_eq!(&snapshot.get(&key(name)).unwrap().unwrap().value, value);
             }
+            let keys: Vec<_> = before.iter().map(|(name, _)| key(name)).collect();
+            let many = snapshot.get_many(&keys).unwrap().into_iter().map(Option::unwrap);
+            let values = before.iter().map(|(_, value)| value);
+            assert!(many.map(|record| record.value).eq(values));
         }
         if round % 5 == 4 {
             snapshots.remove(usize::from(round) % snapshots.len());
