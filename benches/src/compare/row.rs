@@ -57,8 +57,8 @@ const fn row(stage: Stage, unit: Unit, name: &'static str, title: &'static str) 
 /// All rows in the order in which they are told.
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &{
-    use Stage::{Buffered, Durable, Load, Main};
-    use Unit::{Factor, Mebibytes, PerSecond};
+    use Stage::{Buffered, Durable, Load, Main, Open, Values, Larger};
+    use Unit::{Factor, Mebibytes, Megabytes, Milliseconds, PerSecond};
     [
         row(Durable, PerSecond, "D1", "durable commit of one value, 1 thread"),
         row(Durable, PerSecond, "D1-16K", "durable commit of one value of 16 KiB, 1 thread"),
@@ -81,9 +81,27 @@ pub const ROWS: &[Row] = &{
         row(Main, PerSecond, "S-rev", "full scan in reverse"),
         row(Main, PerSecond, "R", "lists of 100 from a random start"),
         row(Main, PerSecond, "R-rev", "lists of 100 in reverse"),
+        row(Main, PerSecond, "Y-A", "YCSB A: half reads, half updates, 2 threads"),
+        row(Main, PerSecond, "Y-B", "YCSB B: 95 % reads, 5 % updates, 2 threads"),
+        row(Main, PerSecond, "Y-C", "YCSB C: reads, 2 threads"),
+        row(Main, PerSecond, "Y-D", "YCSB D: 95 % reads of the latest, 5 % inserts, 2 threads"),
+        row(Main, PerSecond, "Y-E", "YCSB E: 95 % short lists, 5 % inserts, 2 threads"),
+        row(Main, PerSecond, "Y-F", "YCSB F: half reads, half checked read-modify-writes, 2 threads"),
+        row(Main, PerSecond, "O", "overwrites in random order, batches of 100, keys per second"),
+        row(Main, PerSecond, "O-worst", "the worst second of O"),
+        row(Main, Milliseconds, "O-p99.9", "the time of a batch of O at the 99.9th percentile"),
+        row(Values, Megabytes, "V1K-load", "load of values of 1 KiB in random order, sync at the end"),
+        row(Values, PerSecond, "V1K-read", "point reads of values of 1 KiB"),
+        row(Values, Megabytes, "V16K-load", "load of values of 16 KiB in random order, sync at the end"),
+        row(Values, PerSecond, "V16K-read", "point reads of values of 16 KiB"),
         row(Main, Factor, "written", "bytes written by L, settled, over bytes of data"),
         row(Main, Factor, "space", "space on disk after L, settled, over bytes of data"),
         row(Main, Mebibytes, "memory", "peak memory of the process during L, mapped files included"),
+        row(Open, Milliseconds, "open", "opening and the first read after a clean end"),
+        row(Open, Milliseconds, "open-kill", "opening and the first read after a kill"),
+        row(Larger, PerSecond, "X-G", "point reads of data three times the memory, 1 thread"),
+        row(Larger, PerSecond, "X-G2", "the same, 2 threads"),
+        row(Larger, PerSecond, "X-G10", "the same by get_many of 10, 1 thread, keys per second"),
     ]
 };
 

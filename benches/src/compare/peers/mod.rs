@@ -1,7 +1,11 @@
 //! The stores. Each file sets one up as its own documentation advises, and says where it does so.
 
+#[cfg(feature = "fjall")]
+mod fjall;
 mod icecore;
 mod icecore_engine;
+#[cfg(feature = "lmdb")]
+mod lmdb;
 #[cfg(feature = "redb")]
 mod redb;
 
@@ -16,8 +20,12 @@ pub const ENGINE: &str = "icecore-engine";
 /// Every store that this build has, the subject first.
 pub const PEERS: &[Peer] = &[
     icecore::PEER,
+    #[cfg(feature = "fjall")]
+    fjall::PEER,
     #[cfg(feature = "redb")]
     redb::PEER,
+    #[cfg(feature = "lmdb")]
+    lmdb::PEER,
     icecore_engine::PEER,
 ];
 

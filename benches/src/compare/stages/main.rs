@@ -7,9 +7,9 @@ use crate::compare::key::KEY_BYTES;
 use crate::compare::model::Model;
 use crate::compare::process;
 use crate::compare::random::Random;
-use crate::compare::stages::Bench;
 use crate::compare::stages::load::{load, number};
 use crate::compare::stages::reads::{self, Choice};
+use crate::compare::stages::{Bench, overwrite, ycsb};
 use crate::compare::store::{Durability, Store};
 use crate::compare::value::VALUE_BYTES;
 use crate::compare::zipf::Zipf;
@@ -42,6 +42,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<()> {
     bench.tell("memory", Figure::number(memory as f64 / f64::from(1 << 20)));
     model.compare(&*store)?;
     reads(bench, &*store);
+    ycsb::run(bench, &*store, &model)?;
+    overwrite::run(bench, &*store, &model)?;
     model.compare(&*store)?;
     store.close()
 }

@@ -13,8 +13,10 @@ mod commits;
 mod durable;
 mod load;
 mod main;
+mod overwrite;
 mod reads;
 mod transfers;
+mod ycsb;
 
 /// A stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
