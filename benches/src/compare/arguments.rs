@@ -66,6 +66,11 @@ impl Arguments {
         self.rounds.unwrap_or(self.sized(3, 3, 1))
     }
 
+    /// The memory of the rows whose data is three times as large.
+    pub fn memory_bytes(&self) -> u64 {
+        self.sized(1 << 30, 128 << 20, 32 << 20)
+    }
+
     fn sized<T>(&self, full: T, quick: T, smoke: T) -> T {
         if self.smoke {
             smoke

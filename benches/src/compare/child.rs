@@ -2,6 +2,7 @@
 //! figures from its output, one a line.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use crate::compare::Result;
@@ -15,11 +16,23 @@ pub const FLAG: &str = "--task";
 /// Begins every line that is a figure: a store may print lines of its own.
 const MARK: &str = "figure ";
 
+/// The number of the signal on every system that has one.
+const SIGKILL: i32 = 9;
+
+/// How a process ended, if not by an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It has done what it was told.
+    Done,
+    /// It was killed, by itself or for want of memory.
+    Killed,
+}
+
 /// Runs a task in a new process. `tell` gets the figures as they come.
 ///
 /// # Errors
 /// When the process ends by an error: its last words, or how it ended.
-pub fn spawn(task: &Task, mut tell: impl FnMut(Figure)) -> Result<()> {
+pub fn spawn(task: &Task, mut tell: impl FnMut(Figure)) -> Result<Ending> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg(FLAG)
         .arg(serde_json::to_string(task)?)
@@ -37,7 +50,9 @@ pub fn spawn(task: &Task, mut tell: impl FnMut(Figure)) -> Result<()> {
     }
     let status = child.wait()?;
     if status.success() {
-        Ok(())
+        Ok(Ending::Done)
+    } else if status.signal() == Some(SIGKILL) {
+        Ok(Ending::Killed)
     } else {
         Err(last_words.unwrap_or_else(|| status.to_string()).into())
     }

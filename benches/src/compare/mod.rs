@@ -3,8 +3,8 @@
 //! What is stored: [`key`], [`value`], [`random`], [`zipf`]. What stores it: [`store`] says what the
 //! suite asks of a store, and each file of [`peers`] answers for one. What is done with it: the
 //! stages of [`stages`], whose rows are listed in [`row`]. How it is measured: [`drive`] runs
-//! threads and takes times, [`model`] knows what a store must hold afterwards, [`process`] asks the
-//! operating system. How it is told: [`figure`], [`summary`], [`table`], [`machine`].
+//! threads and takes times, [`model`] knows what a store must hold afterwards, [`process`] and
+//! [`memory_group`] ask the operating system. How it is told: [`figure`], [`summary`], [`table`], [`machine`].
 //! [`run`] puts it together; [`arguments`] and [`child`] are the two ways into the program.
 //!
 //! 1. Each stage of each peer runs in a process of its own, from an empty directory: peers share no
@@ -23,6 +23,7 @@ pub mod drive;
 pub mod figure;
 pub mod key;
 pub mod machine;
+pub mod memory_group;
 pub mod model;
 pub mod peers;
 pub mod process;

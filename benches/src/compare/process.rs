@@ -80,6 +80,34 @@ pub fn space(directory: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
+/// Asks the operating system to drop what it remembers of the files below a directory, so that the
+/// next process reads them from the disk. What is not written yet stays.
+///
+/// # Errors
+/// When a file cannot be opened.
+pub fn forget_pages(directory: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            forget_pages(&path)?;
+        } else {
+            let file = std::fs::File::open(&path)?;
+            file.sync_all()?;
+            #[cfg(target_os = "linux")]
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes an empty directory.
+///
+/// # Errors
+/// When it is not empty, or not there.
+pub fn remove_directory(path: &Path) -> Result<()> {
+    Ok(std::fs::remove_dir(path)?)
+}
+
 /// Makes a directory, with those above it.
 ///
 /// # Errors
@@ -97,7 +125,7 @@ pub fn write_file(path: &Path, text: &str) -> Result<()> {
 }
 
 /// The text of a file, if it can be read.
-pub fn read_file(path: &str) -> Option<String> {
+pub fn read_file(path: impl AsRef<Path>) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
 

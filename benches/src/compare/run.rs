@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::compare::arguments::Arguments;
+use crate::compare::child::Ending;
 use crate::compare::figure::Figure;
 use crate::compare::machine::Machine;
-use crate::compare::stages::{STAGES, Stage, Task};
+use crate::compare::stages::{Part, STAGES, Stage, Task};
 use crate::compare::store::Peer;
 use crate::compare::{Result, child, process, row, table};
 
@@ -75,6 +76,9 @@ fn turn(
         keys: arguments.keys(),
         seconds: arguments.seconds(),
         directory: directory.path().to_owned(),
+        memory_bytes: arguments.memory_bytes(),
+        group: None,
+        part: Part::Whole,
     };
     let mut figures = Vec::new();
     let ended = child::spawn(&task, |figure| figures.push(figure));
@@ -83,7 +87,8 @@ fn turn(
     // came of doing less than was asked.
     let failure = match ended {
         Err(failure) => Some(failure.to_string()),
-        Ok(()) => None,
+        Ok(Ending::Killed) => Some("the process was killed: is there enough memory?".to_owned()),
+        Ok(Ending::Done) => None,
     };
     let told: HashSet<String> = figures.iter().map(|figure: &Figure| figure.row.clone()).collect();
     let silent = task.rows.iter().filter(|row| !told.contains(*row));

@@ -14,6 +14,9 @@ use crate::compare::value::{self, VALUE_BYTES};
 /// The keys of a batch.
 const BATCH: usize = 1000;
 
+/// A batch of larger values has fewer keys.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
 /// The content of every key after a load.
 pub(super) const LOADED: u64 = 1;
 
@@ -32,13 +35,26 @@ pub(super) fn load(
     order: &[u64],
     bytes: usize,
 ) -> Result<Measure> {
-    let plan = Plan {
-        steps_max: order.len().div_ceil(BATCH) as u64,
-        ..Plan::lasting(f64::from(u32::MAX))
-    };
+    let size = BATCH.min(BATCH_BYTES_MAX / bytes);
+    load_in(store, model, order, bytes, size)
+}
+
+/// The same in batches of so many keys.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn load_in(
+    store: &dyn Store,
+    model: &Model,
+    order: &[u64],
+    bytes: usize,
+    size: usize,
+) -> Result<Measure> {
+    let plan =
+        Plan { steps_max: order.len().div_ceil(size) as u64, ..Plan::lasting(f64::from(u32::MAX)) };
     let mut measure = drive(plan, |_| {
-        let mut batches = order.chunks(BATCH);
-        let mut sets = vec![(Key::of(0), Vec::new()); BATCH];
+        let mut batches = order.chunks(size);
+        let mut sets = vec![(Key::of(0), Vec::new()); size];
         move || {
             let batch = batches.next().ok_or("there are more steps than batches")?;
             for (set, place) in sets.iter_mut().zip(batch) {

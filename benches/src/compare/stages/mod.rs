@@ -11,11 +11,14 @@ use crate::compare::{Result, row};
 
 mod commits;
 mod durable;
+mod larger;
 mod load;
 mod main;
+mod open;
 mod overwrite;
 mod reads;
 mod transfers;
+mod values;
 mod ycsb;
 
 /// A stage.
@@ -48,6 +51,19 @@ pub const STAGES: [Stage; 7] = [
     Stage::Larger,
 ];
 
+/// Some stages need more than one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// The stage, which starts the others.
+    Whole,
+    /// Fill a store and close it.
+    Fill,
+    /// Fill a store and be killed.
+    FillAndDie,
+    /// Open what was filled, and measure.
+    Reopen,
+}
+
 /// What a child is told to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Task {
@@ -65,8 +81,14 @@ pub struct Task {
     pub keys: u64,
     /// So long a row that has no other end takes.
     pub seconds: f64,
-    /// An empty directory.
+    /// An empty directory; for [`Part::Reopen`], that of the store.
     pub directory: PathBuf,
+    /// The memory of the stage whose data is larger.
+    pub memory_bytes: u64,
+    /// The cgroup that the process enters.
+    pub group: Option<PathBuf>,
+    /// Which part of the stage it is.
+    pub part: Part,
 }
 
 /// A stage that runs.
@@ -91,7 +113,9 @@ impl<'a> Bench<'a> {
             Stage::Buffered => durable::run_buffered(&mut bench),
             Stage::Load => load::run(&mut bench),
             Stage::Main => main::run(&mut bench),
-            Stage::Values | Stage::Open | Stage::Larger => Ok(()),
+            Stage::Values => values::run(&mut bench),
+            Stage::Open => open::run(&mut bench),
+            Stage::Larger => larger::run(&mut bench),
         }
     }
 

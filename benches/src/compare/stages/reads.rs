@@ -116,7 +116,7 @@ pub(super) fn scans(store: &dyn Store, seconds: f64, keys: u64, reverse: bool) -
         move || {
             let mut sum = 0_u64;
             let mut add = |_: &[u8], _, value: &[u8]| {
-                sum = sum.wrapping_add(owner(value)?);
+                sum = sum.wrapping_add(value::owner(value)?);
                 Ok(())
             };
             let count = if reverse {
@@ -149,7 +149,7 @@ pub(super) fn lists(
             let first = random.below(keys - listed + 1);
             let mut sum = 0_u64;
             let mut add = |_: &[u8], _, value: &[u8]| {
-                sum = sum.wrapping_add(owner(value)?);
+                sum = sum.wrapping_add(value::owner(value)?);
                 Ok(())
             };
             let limit = usize::try_from(listed)?;
@@ -162,12 +162,6 @@ pub(super) fn lists(
             Ok(1)
         }
     })
-}
-
-/// The number of the key that a value belongs to.
-fn owner(value: &[u8]) -> Result<u64> {
-    let head = value.first_chunk().ok_or("a value without a key")?;
-    Ok(u64::from_le_bytes(*head))
 }
 
 fn expect(count: u64, count_expected: u64, sum: u64, sum_expected: u64) -> Result<()> {

@@ -176,8 +176,7 @@ impl Actor<'_, '_> {
         let limit = 1 + self.random.below(LISTED_MAX);
         let (mut next, mut count) = (first, 0_u64);
         self.mix.store.list(&Key::of(first), usize::try_from(limit)?, &mut |_, _, value| {
-            let head = value.first_chunk().ok_or("a value without a key")?;
-            let owner = u64::from_le_bytes(*head);
+            let owner = value::owner(value)?;
             if owner < next {
                 return Err(format!("a list goes from {next} back to {owner}").into());
             }
