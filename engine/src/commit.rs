@@ -421,3 +421,6 @@ impl Future for CommitFuture {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

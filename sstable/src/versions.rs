@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use icecore_model::{Entry, Versionstamp};
 
 use crate::error::Error;
@@ -51,15 +50,6 @@ impl Versions {
     /// The entry here.
     pub fn entry(&self) -> Option<Entry<'_>> {
         self.walk.entry()
-    }
-
-    /// The value here, to be kept: small ones are copied, larger ones pin their block or the
-    /// mapping. Empty for a deletion, and where there is no entry.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the mapping has become unreadable there.
-    pub fn value_bytes(&self) -> Result<Bytes, Error> {
-        self.walk.value_bytes()
     }
 
     /// Whether everything borrowed from the entry here could be read.
