@@ -4,7 +4,7 @@
 //! suite asks of a store, and each file of [`peers`] answers for one. What is done with it: the
 //! stages of [`stages`], whose rows are listed in [`row`]. How it is measured: [`drive`] runs
 //! threads and takes times, [`model`] knows what a store must hold afterwards, [`process`] and
-//! [`memory_group`] ask the operating system. How it is told: [`figure`], [`summary`], [`table`], [`machine`].
+//! [`memory_group`] ask the operating system. How it is told: [`figure`], [`summary`], [`table`], [`chart`], [`report`], [`machine`].
 //! [`run`] puts it together; [`arguments`] and [`child`] are the two ways into the program.
 //!
 //! 1. Each stage of each peer runs in a process of its own, from an empty directory: peers share no
@@ -18,6 +18,7 @@
 //!    buffered row asks none for it.
 
 pub mod arguments;
+pub mod chart;
 pub mod child;
 pub mod drive;
 pub mod figure;
@@ -28,6 +29,7 @@ pub mod model;
 pub mod peers;
 pub mod process;
 pub mod random;
+pub mod report;
 pub mod row;
 pub mod run;
 pub mod stages;

@@ -9,6 +9,7 @@ use crate::compare::arguments::Arguments;
 use crate::compare::child::Ending;
 use crate::compare::figure::Figure;
 use crate::compare::machine::Machine;
+use crate::compare::report::{self, Settings};
 use crate::compare::stages::{Part, STAGES, Stage, Task};
 use crate::compare::store::Peer;
 use crate::compare::{Result, child, process, row, table};
@@ -40,9 +41,18 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
             }
         }
     }
-    let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
-    println!("\n{}", table::render(&figures, &names));
-    println!("{:.0} s in all", begin.elapsed().as_secs_f64());
+    let settings = Settings {
+        machine,
+        keys: arguments.keys(),
+        seconds_per_row: arguments.seconds(),
+        rounds: arguments.rounds(),
+        seed: arguments.seed,
+        peers: peers.iter().map(|peer| peer.name).collect(),
+    };
+    println!("\n{}", table::render(&figures, &settings.peers));
+    report::write(&arguments.out, &settings, &figures)?;
+    let taken = begin.elapsed().as_secs_f64();
+    println!("{taken:.0} s in all; the report is in {}", arguments.out.display());
     Ok(figures.iter().all(|figure| figure.failure.is_none()))
 }
 
