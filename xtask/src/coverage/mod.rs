@@ -1,7 +1,7 @@
 //! `cargo xtask coverage`: which lines of the storage crates the tests reach, and whether the error of
 //! every call to the disk has been taken by a test.
 //!
-//! [`source`] says what is counted and what is left out, [`measure`] what is run.
+//! The module [`source`] says what is counted and what is left out, [`mod@measure`] what is run.
 
 mod measure;
 mod source;
@@ -68,9 +68,8 @@ struct Sum {
 /// Says whether enough is reached.
 pub(crate) fn run(arguments: &Arguments) -> bool {
     let run = arguments.budget.begin();
-    let asked = Command::new(env!("CARGO")).args(["llvm-cov", "--version"]).output();
-    if !asked.is_ok_and(|output| output.status.success()) {
-        let reason = "cargo-llvm-cov is not installed".to_owned();
+    if let Some(missing) = missing_tool() {
+        let reason = format!("{missing} is not installed");
         return run.conclude("B20", "coverage", "", &Ending::Skipped(reason));
     }
     let (sources, passed) = match measure() {
@@ -94,6 +93,21 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     }
     let ending = if enough { Ending::Held } else { Ending::Violated };
     run.conclude("B20", "coverage", &total.describe(), &ending)
+}
+
+/// What is needed and not there.
+fn missing_tool() -> Option<&'static str> {
+    let asked = |program: &str, words: [&str; 2]| {
+        let output = Command::new(program).args(words).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    if asked(env!("CARGO"), ["llvm-cov", "--version"]).is_none() {
+        return Some("cargo-llvm-cov");
+    }
+    let libraries = asked("rustc", ["--print", "target-libdir"]).map(PathBuf::from);
+    let tool = libraries.map(|path| path.with_file_name("bin").join("llvm-profdata"));
+    let is_there = std::env::var_os("LLVM_PROFDATA").is_some() || tool.is_some_and(|p| p.exists());
+    (!is_there).then_some("the rustup component llvm-tools")
 }
 
 /// Counts the sources of one crate, and prints what is missing.

@@ -5,7 +5,9 @@
 //! as the smallest region around its first character.
 //!
 //! The compiler gives each `?` a region of its own, which is counted when the error is passed on.
-//! The argument of a `map_err` that ends an expression is counted for the same reason.
+//! The argument of a `map_err` that ends an expression is counted for the same reason. A result that got
+//! a name first counts as that of the call which it was bound to. Where a `match` takes the error,
+//! its lines tell.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -134,12 +136,12 @@ impl Source {
         rest.is_some_and(|rest| rest.trim_start_matches([',', ' ', ')']).starts_with('?'))
     }
 
-    /// The text before the byte `at` of `line`, without line ends.
+    /// The text before the byte `at` of `line`, in one line.
     fn before(&self, line: usize, at: usize) -> String {
         let first = (line - 1).saturating_sub(EXPRESSION_LINES_MAX);
-        let mut text: String = self.lines[first..line - 1].iter().map(|l| l.trim()).collect();
-        text.push_str(self.lines[line - 1][..at].trim_start());
-        text
+        let lines = self.lines[first..line - 1].iter().map(String::as_str);
+        let lines: Vec<&str> = lines.chain([&self.lines[line - 1][..at]]).map(str::trim).collect();
+        lines.join(" ")
     }
 }
 
@@ -158,11 +160,16 @@ fn is_code(text: &str) -> bool {
 }
 
 /// The name of the method whose result an expression ends with, past what only changes an error
-/// or takes a part of a result.
+/// or takes a part of a result. For a name, the expression that it was bound to last.
 fn last_call(mut text: &str) -> Option<&str> {
     loop {
+        text = text.trim_end();
         text = text.strip_suffix(".0").or_else(|| text.strip_suffix(".1")).unwrap_or(text);
-        let arguments = text.strip_suffix(')')?;
+        if let Some(block) = text.strip_suffix('}') {
+            text = block;
+            continue;
+        }
+        let Some(arguments) = text.strip_suffix(')') else { return last_call(bound(text)?) };
         let mut depth = 1;
         let opened = arguments.char_indices().rev().find(|(_, c)| {
             depth += i32::from(*c == ')') - i32::from(*c == '(');
@@ -172,10 +179,22 @@ fn last_call(mut text: &str) -> Option<&str> {
         let (rest, name) = caller.rsplit_once('.')?;
         let passes_on = name == "map_err" || name == "map" && !arguments.is_empty();
         match passes_on {
-            true => text = rest.trim_end(),
-            false => return name.chars().all(|c| c.is_alphanumeric() || c == '_').then_some(name),
+            true => text = rest,
+            false => return name.chars().all(is_of_a_name).then_some(name),
         }
     }
+}
+
+/// What the name at the end of `text` was bound to last.
+fn bound(text: &str) -> Option<&str> {
+    let name = text.rsplit(|c| !is_of_a_name(c)).next()?;
+    let before = &text[..text.len() - name.len()];
+    let (_, bound) = before.rsplit_once(&format!("let {name} = "))?;
+    (!name.is_empty() && !before.ends_with('.')).then_some(&bound[..bound.find(';')?])
+}
+
+fn is_of_a_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 #[cfg(test)]
@@ -240,6 +259,9 @@ mod tests {
             ("file.write_at(0, data).map(|()| data.len())", Some("write_at")),
             ("let region = file.map()", Some("map")),
             ("limit(\"a value\", value.len())", None),
+            ("let grown = file.allocate(8); grown.map_err(late)", Some("allocate")),
+            ("let done = if idle { Ok(()) } else { disk.sync_dir() }; done", Some("sync_dir")),
+            ("let done = disk.list(); self.done.map_err(late)", None),
             ("from_utf8(&text[..text.len()]).ok()", Some("ok")),
             ("name", None),
         ] {
