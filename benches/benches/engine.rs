@@ -1,6 +1,7 @@
 //! The whole store: commit, read, list, compaction.
 
 use std::hint::black_box;
+use std::ops::ControlFlow;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use icecore_benches::{filled, key, shuffled, store, value};
@@ -110,6 +111,32 @@ fn reads(c: &mut Criterion) {
         group.sample_size(10);
         group.bench_function(format!("{name}/full scan"), |b| {
             b.iter(|| engine.scan(&[DATA], &[DATA + 1]).expect("it opens").count());
+        });
+        group.bench_function(format!("{name}/full scan, in place"), |b| {
+            b.iter(|| {
+                let mut scan = engine.scan(&[DATA], &[DATA + 1]).expect("it opens");
+                let mut bytes = 0;
+                let broken: Option<()> = scan
+                    .visit(|seen| {
+                        bytes += seen.key.len() + seen.value.len();
+                        ControlFlow::Continue(())
+                    })
+                    .expect("it reads");
+                (bytes, broken)
+            });
+        });
+        group.bench_function(format!("{name}/full scan backward, in place"), |b| {
+            b.iter(|| {
+                let mut scan = engine.scan(&[DATA], &[DATA + 1]).expect("it opens");
+                let mut bytes = 0;
+                let broken: Option<()> = scan
+                    .visit_back(|seen| {
+                        bytes += seen.key.len() + seen.value.len();
+                        ControlFlow::Continue(())
+                    })
+                    .expect("it reads");
+                (bytes, broken)
+            });
         });
         group.sample_size(100);
     }

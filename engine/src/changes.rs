@@ -30,9 +30,11 @@ use icecore_model::{Change, Entry, RangeSet, Timestamp, Versionstamp};
 
 use crate::error::Error;
 use crate::merge::{Merge, is_covered};
-use crate::scan::Hidden;
 use crate::snapshot::{Picture, Snapshot};
 use crate::source::{Source, sources};
+
+/// What is no change: what the reader cannot see.
+type Unchanged = Box<dyn Fn(&Entry<'_>) -> bool + Send>;
 
 /// A key that has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +66,7 @@ pub struct Changes {
     start: Vec<u8>,
     end: Vec<u8>,
     ranges: Vec<DeletedRange>,
-    merge: Merge<Source, Hidden>,
+    merge: Merge<Source, Unchanged>,
     begun: bool,
     done: bool,
 }
@@ -139,7 +141,7 @@ impl Changes {
         let unchanged = move |entry: &Entry<'_>| {
             entry.stamp <= since || is_covered(entry, sets.iter().map(|set| &**set), at)
         };
-        let unchanged: Hidden = Box::new(unchanged);
+        let unchanged: Unchanged = Box::new(unchanged);
         let merge = Merge::new(sources, unchanged).within(start, end);
         let (start, end) = (start.to_vec(), end.to_vec());
         let picture = Arc::clone(picture);

@@ -59,7 +59,7 @@ pub use options::{Access, Create, Options, Workers};
 pub use salvage::{
     SalvageDamage, SalvageLoss, SalvagePhase, SalvageProgress, SalvageReport, salvage, salvage_path,
 };
-pub use scan::{Item, Keys, Scan};
+pub use scan::{Item, Keys, Scan, Seen};
 pub use snapshot::Snapshot;
 pub use stats::{LevelStats, Stats};
 pub use worker::Step;

@@ -2,7 +2,7 @@
 //!
 //! A [`Source`] gives one entry per key: the newest at or below the stamp of the read, tombstones
 //! included. [`Merge`] gives, for each key, the entry with the highest stamp among its sources,
-//! unless it is hidden. [`MergeVersions`] gives everything, for flush and compaction.
+//! unless its [`Filter`] hides it. [`MergeVersions`] gives everything, for flush and compaction.
 //!
 //! Invariants of a [`Merge`] that looks forward (mirrored when it looks backward):
 //!
@@ -20,7 +20,7 @@ mod versions;
 use std::cmp::Ordering;
 
 use bytes::Bytes;
-use icecore_model::{Change, Entry, RangeSet, Timestamp, Versionstamp};
+use icecore_model::{Entry, RangeSet, Versionstamp};
 
 pub(crate) use versions::{MergeVersions, VersionSource};
 
@@ -48,22 +48,21 @@ pub(crate) trait Source {
     fn entry(&self) -> Option<Entry<'_>>;
     /// A handle on the value of that entry; empty for a deletion.
     fn value_bytes(&self) -> Result<Bytes, Self::Error>;
+    /// Whether what was read of that entry could be read: asked after the use of it.
+    fn check(&self) -> Result<(), Self::Error>;
 }
 
-/// Whether a reader at `at` and `now` must not see `entry`: it is a deletion, a range tombstone of
-/// one of `ranges` deleted it later, or it has expired.
-pub(crate) fn hides<'r>(
-    entry: &Entry<'_>,
-    ranges: impl IntoIterator<Item = &'r RangeSet>,
-    at: Versionstamp,
-    now: Option<Timestamp>,
-) -> bool {
-    let is_gone = match entry.change {
-        Change::Put { expires_at: Some(moment), .. } => now.is_some_and(|now| moment <= now),
-        Change::Put { expires_at: None, .. } => false,
-        Change::Delete => true,
-    };
-    is_gone || is_covered(entry, ranges, at)
+/// Says of the newest entry of a key whether the reader must not see it.
+pub(crate) trait Filter {
+    /// Whether it is hidden.
+    fn hides(&self, entry: &Entry<'_>) -> bool;
+}
+
+impl<F: Fn(&Entry<'_>) -> bool> Filter for F {
+    #[inline]
+    fn hides(&self, entry: &Entry<'_>) -> bool {
+        self(entry)
+    }
 }
 
 /// Whether a range tombstone at or below `at` of one of `ranges` deleted `entry` later. Within a
@@ -97,9 +96,9 @@ pub(crate) struct Merge<S, H> {
     failed: bool,
 }
 
-impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
+impl<S: Source, H: Filter> Merge<S, H> {
     /// Merges `sources`, which stand at no entry yet. `hidden` says of the newest entry of a key
-    /// whether the reader must not see it, as [`hides`] does.
+    /// whether the reader must not see it.
     pub(crate) fn new(sources: Vec<S>, hidden: H) -> Merge<S, H> {
         let order = Vec::with_capacity(sources.len());
         let direction = Direction::Backward;
@@ -159,6 +158,12 @@ impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
         }
     }
 
+    /// Whether what was read of that entry could be read: asked after the use of it.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), S::Error> {
+        self.order.first().map_or(Ok(()), |winner| self.sources[*winner].check())
+    }
+
     /// Does nothing after an error, and makes the first one the last.
     #[inline]
     fn guarded(
@@ -194,7 +199,7 @@ impl<S: Source, H: Fn(&Entry<'_>) -> bool> Merge<S, H> {
     /// Leaves keys whose newest entry the reader must not see.
     fn skip_hidden(&mut self) -> Result<(), S::Error> {
         while let Some(entry) = self.entry() {
-            if !(self.hidden)(&entry) || self.is_outside(entry.key) {
+            if !self.hidden.hides(&entry) || self.is_outside(entry.key) {
                 break;
             }
             self.step()?;

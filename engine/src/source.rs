@@ -132,6 +132,16 @@ impl merge::Source for Source {
             Source::Run(cursor) => cursor.value_bytes(),
         }
     }
+
+    #[inline]
+    fn check(&self) -> Result<(), Error> {
+        match self {
+            Source::Memtable(_) | Source::Run(RunCursor { open: None, .. }) => Ok(()),
+            Source::Table(cursor) | Source::Run(RunCursor { open: Some((_, cursor)), .. }) => {
+                Ok(cursor.check()?)
+            }
+        }
+    }
 }
 
 /// A cursor over the tables of one run, which is open in one of them at a time.

@@ -1,8 +1,10 @@
 //! Pictures of the store, walks over it, and what they keep alive.
 
+use std::ops::ControlFlow;
+
 use icecore_disk::Name;
 use icecore_engine::keyspace::{DATA, QUEUE};
-use icecore_engine::{Engine, Mutation, Step};
+use icecore_engine::{Engine, Mutation, Scan, Seen, Step};
 
 use crate::support::{
     Machine, collect, commit, contents, delete, delete_range, get, key, names, set, small,
@@ -10,6 +12,27 @@ use crate::support::{
 
 fn tables(machine: &Machine) -> usize {
     machine.names(|name| matches!(name, Name::Table(_))).len()
+}
+
+type Named = Vec<(String, Vec<u8>)>;
+
+/// What visits of at most seven entries each show, one after the other.
+fn visited(mut scan: Scan, back: bool) -> Named {
+    let mut shown = Vec::new();
+    loop {
+        let mut left = 7;
+        let see = |seen: Seen<'_>| {
+            assert_eq!(seen.key[0], DATA);
+            let name = String::from_utf8_lossy(&seen.key[1..]).into_owned();
+            shown.push((name, seen.value.to_vec()));
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let broken = if back { scan.visit_back(see) } else { scan.visit(see) };
+        if broken.unwrap().is_none() {
+            return shown;
+        }
+    }
 }
 
 fn settle(engine: &Engine) {
@@ -40,6 +63,10 @@ fn a_snapshot_gives_the_same_bytes_whatever_happens_after_it() {
         for (snapshot, before) in &snapshots {
             assert_eq!(&collect(snapshot.scan(&[DATA], &[DATA + 1])), before);
             let mut backward = collect_back(snapshot.scan(&[DATA], &[DATA + 1]));
+            backward.reverse();
+            assert_eq!(&backward, before);
+            assert_eq!(&visited(snapshot.scan(&[DATA], &[DATA + 1]), false), before);
+            let mut backward = visited(snapshot.scan(&[DATA], &[DATA + 1]), true);
             backward.reverse();
             assert_eq!(&backward, before);
             for (name, value) in before.iter().step_by(9) {

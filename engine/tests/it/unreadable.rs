@@ -1,6 +1,8 @@
 //! Somebody cuts the tables of a running store on a real disk: reads say so, and the process goes
 //! on.
 
+use std::ops::ControlFlow;
+
 use icecore_disk::{Disk, Name, OpenMode, RealDisk};
 use icecore_engine::keyspace::DATA;
 use icecore_engine::{Engine, Error, ErrorKind, Options, ReadMode, Workers};
@@ -94,6 +96,19 @@ fn read_everything(engine: &Engine) -> usize {
             Ok(item) => assert_eq!(item.key(), key(&name(COUNT - 1 - back as u32))),
             Err(e) => errors.push(e),
         }
+    }
+    let mut shown = Vec::new();
+    let visited = engine.scan(&[DATA], &[DATA + 1]).unwrap().visit::<()>(|seen| {
+        shown.push((seen.key.to_vec(), seen.value.to_vec()));
+        ControlFlow::Continue(())
+    });
+    if let Err(e) = visited {
+        errors.push(e);
+        // What was shown last may be what could not be read.
+        shown.pop();
+    }
+    for (n, (key_shown, value_shown)) in (0..).zip(shown) {
+        assert_eq!((key_shown, value_shown), (key(&name(n)), value(n)));
     }
     assert!(errors.iter().all(is_about_a_table), "{errors:?}");
     errors.len()
