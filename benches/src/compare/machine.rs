@@ -12,7 +12,7 @@ pub struct Machine {
     /// The model of the processor.
     pub processor: String,
     /// How many threads it runs at once.
-    pub cores: usize,
+    pub cores: i32,
     /// The memory in MiB.
     pub memory_mib: u64,
     /// The kernel.
@@ -23,6 +23,12 @@ pub struct Machine {
     pub load: String,
     /// The commit that was measured.
     pub commit: String,
+}
+
+/// How many threads run at once.
+pub fn cores() -> i32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    i32::try_from(cores).unwrap_or(i32::MAX)
 }
 
 impl Machine {
@@ -43,7 +49,7 @@ impl Machine {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         Machine {
             processor: field("/proc/cpuinfo", "model name").unwrap_or_else(unknown),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: cores(),
             memory_mib: memory.map_or(0, |kib| kib >> 10),
             kernel: output("uname", &["-sr"]).unwrap_or_else(unknown),
             file_system: output("findmnt", &mount).unwrap_or_else(unknown),

@@ -1,5 +1,7 @@
 //! The stores. Each file sets one up as its own documentation advises, and says where it does so.
 
+#[cfg(feature = "denokv")]
+mod denokv;
 #[cfg(feature = "fjall")]
 mod fjall;
 mod icecore;
@@ -8,6 +10,12 @@ mod icecore_engine;
 mod lmdb;
 #[cfg(feature = "redb")]
 mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+#[cfg(feature = "surrealkv")]
+mod surrealkv;
 
 use crate::compare::store::Peer;
 
@@ -20,12 +28,20 @@ pub const ENGINE: &str = "icecore-engine";
 /// Every store that this build has, the subject first.
 pub const PEERS: &[Peer] = &[
     icecore::PEER,
+    #[cfg(feature = "rocksdb")]
+    rocksdb::PEER,
     #[cfg(feature = "fjall")]
     fjall::PEER,
     #[cfg(feature = "redb")]
     redb::PEER,
     #[cfg(feature = "lmdb")]
     lmdb::PEER,
+    #[cfg(feature = "surrealkv")]
+    surrealkv::PEER,
+    #[cfg(feature = "sqlite")]
+    sqlite::PEER,
+    #[cfg(feature = "denokv")]
+    denokv::PEER,
     icecore_engine::PEER,
 ];
 
