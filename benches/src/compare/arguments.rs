@@ -6,6 +6,7 @@ use clap::Parser;
 
 use crate::compare::peers::{self, ENGINE, SUBJECT};
 use crate::compare::row::{self, ROWS};
+use crate::compare::stages::Stage;
 use crate::compare::store::Peer;
 
 /// Compares Icecore with other embedded stores.
@@ -64,6 +65,12 @@ impl Arguments {
     /// How many rounds there are.
     pub fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(self.sized(3, 3, 1))
+    }
+
+    /// How many rounds a stage has: filling more than memory takes too long to be quick.
+    pub fn rounds_of(&self, stage: Stage) -> u32 {
+        let once = self.quick && stage == Stage::Larger;
+        if once { 1 } else { self.rounds() }
     }
 
     /// The memory of the rows whose data is three times as large.

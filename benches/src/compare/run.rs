@@ -35,7 +35,7 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
     let begin = process::now();
     let mut figures = Vec::new();
     for round in 0..arguments.rounds() {
-        for stage in STAGES {
+        for stage in STAGES.into_iter().filter(|stage| round < arguments.rounds_of(*stage)) {
             for peer in turns(&peers, round) {
                 figures.extend(turn(arguments, &rows, &place, stage, peer, round)?);
             }

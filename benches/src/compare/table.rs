@@ -8,24 +8,27 @@ use crate::compare::summary::{Cell, cell, ratio, rows};
 /// figures are missing.
 pub fn render(figures: &[Figure], peers: &[&str]) -> String {
     let mut lines = vec![header(peers)];
-    let mut remarks = Vec::new();
+    let mut remarks = Remarks::new();
     for row in rows(figures) {
         lines.push(line(figures, row, peers, &mut remarks));
     }
     let mut text = align(&lines);
-    for remark in remarks {
-        text.push_str(&format!("\n- {remark}"));
+    for (row, reason, peers) in remarks {
+        text.push_str(&format!("\n- {row} of {}: {reason}", peers.join(", ")));
     }
     text.push('\n');
     text
 }
+
+/// Rows, why there is no figure, and the stores that have none.
+type Remarks = Vec<(&'static str, String, Vec<String>)>;
 
 fn header(peers: &[&str]) -> Vec<String> {
     let fixed = ["row", "unit"].into_iter();
     fixed.chain(peers.iter().copied()).chain(["ratio", "best other"]).map(str::to_owned).collect()
 }
 
-fn line(figures: &[Figure], row: &Row, peers: &[&str], remarks: &mut Vec<String>) -> Vec<String> {
+fn line(figures: &[Figure], row: &Row, peers: &[&str], remarks: &mut Remarks) -> Vec<String> {
     let mut line = vec![row.name.to_owned(), row.unit.name().to_owned()];
     for peer in peers {
         let cell = cell(figures, row.name, peer);
@@ -35,7 +38,11 @@ fn line(figures: &[Figure], row: &Row, peers: &[&str], remarks: &mut Vec<String>
             Cell::Skipped(_) | Cell::Empty => "–".to_owned(),
         });
         if let Cell::Failed(reason) | Cell::Skipped(reason) = cell {
-            remarks.push(format!("{} of {peer}: {reason}", row.name));
+            let known = remarks.iter_mut().find(|known| known.0 == row.name && known.1 == reason);
+            match known {
+                Some((_, _, peers)) => peers.push((*peer).to_owned()),
+                None => remarks.push((row.name, reason, vec![(*peer).to_owned()])),
+            }
         }
     }
     match ratio(figures, row, peers) {
@@ -101,6 +108,16 @@ mod tests {
         assert_eq!(number(123.4, Unit::Milliseconds), "123");
         assert_eq!(number(1.234, Unit::Factor), "1.23");
         assert_eq!(number(12.34, Unit::Milliseconds), "12.3");
+    }
+
+    #[test]
+    fn stores_with_the_same_remark_share_it() {
+        let skipped = |peer: &str| {
+            let (row, peer) = ("D64-async".into(), peer.into());
+            Figure { row, peer, ..Figure::skipped("commits can only be waited for") }
+        };
+        let text = render(&[skipped("a"), skipped("b")], &["a", "b"]);
+        assert!(text.ends_with("- D64-async of a, b: commits can only be waited for\n"), "{text}");
     }
 
     #[test]

@@ -21,6 +21,9 @@ mod transfers;
 mod values;
 mod ycsb;
 
+#[cfg(test)]
+mod tests;
+
 /// A stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stage {
