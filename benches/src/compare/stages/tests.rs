@@ -31,15 +31,17 @@ enum Cheat {
     Invents,
 }
 
+type Map = BTreeMap<Vec<u8>, (Stamp, Vec<u8>)>;
+
 /// An ordered map, with stamps.
 struct Memory {
-    entries: Mutex<BTreeMap<Vec<u8>, (Stamp, Vec<u8>)>>,
+    entries: Mutex<Map>,
     stamps: Stamps,
     commits: AtomicU64,
     cheat: Cheat,
 }
 
-type Entries<'a> = MutexGuard<'a, BTreeMap<Vec<u8>, (Stamp, Vec<u8>)>>;
+type Entries<'a> = MutexGuard<'a, Map>;
 
 impl Memory {
     fn lock(&self) -> Entries<'_> {
