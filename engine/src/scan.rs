@@ -124,7 +124,8 @@ impl Scan {
     ///
     /// # Errors
     /// [`Error::Corrupt`] or [`Error::Io`] when a table cannot be read. That may turn out only after
-    /// `see` has been shown an entry, so what it made of the last one must not be used then.
+    /// `see` has been shown an entry, so what it made of the last one must not be used then. After
+    /// an error the scan is at its end, which is not the end of the data.
     pub fn visit<B>(
         &mut self,
         see: impl FnMut(Seen<'_>) -> ControlFlow<B>,

@@ -49,6 +49,10 @@ pub(crate) fn main() -> ExitCode {
     let wanted = |model: &&Model| arguments.model.as_deref().is_none_or(|m| m == model.name);
     let models = MODELS.iter().filter(wanted).skip(arguments.program);
     let models: Vec<&Model> = models.step_by(arguments.programs.max(1)).collect();
+    if models.is_empty() && arguments.program > 0 {
+        println!("total 0 0 0 0");
+        return ExitCode::SUCCESS;
+    }
     if models.is_empty() {
         eprintln!("no model has that name");
         return ExitCode::from(2);
@@ -135,7 +139,8 @@ fn run(
     let begun = now();
     let first = arguments.seed;
     let seeds = (0..arguments.schedules)
-        .take_while(move |_| limit.is_none_or(|limit| begun.elapsed() < limit))
+        // However short the time is, no model is left out.
+        .take_while(move |number| *number == 0 || limit.is_none_or(|limit| begun.elapsed() < limit))
         .map(move |number| seed(first, number));
     explore(seeds, model.run)
 }

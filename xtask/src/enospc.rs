@@ -50,20 +50,20 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     };
     let ext4 = FileSystem::Ext4.missing();
     let mut totals = Totals::default();
-    let (mut done, mut ending) = (0, Ending::Held);
+    let (mut done, mut held) = (0, true);
     while done < arguments.fills && !run.is_over() {
         let seed = run.seed() + done;
         if let Err(failure) = watched(seed, || fill(&stage, seed, ext4.is_none(), &mut totals)) {
             println!("{failure}");
             println!("replay: cargo xtask enospc --fills 1 --seed {seed}");
-            ending = Ending::Violated;
+            held = false;
             break;
         }
         done += 1;
     }
     let skipped = ext4.map(|missing| format!(", ext4 skipped: {missing}")).unwrap_or_default();
     let counts = format!("{} fills, {totals}{skipped}", grouped(done));
-    run.conclude("B13", "enospc", &counts, &ending)
+    run.conclude("B13", "enospc", &counts, &Ending::of(done, held))
 }
 
 /// Fills one file system, chosen by the seed.

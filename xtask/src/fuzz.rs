@@ -65,7 +65,13 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     let run = arguments.budget.begin();
     let (targets, programs) = match built {
         Ok(built) => built,
-        Err(reason) => return run.conclude("B15", "fuzz", "", &Ending::Skipped(reason)),
+        Err(Unbuilt::Missing(what)) => {
+            return run.conclude("B15", "fuzz", "", &Ending::Skipped(what));
+        }
+        Err(Unbuilt::Broken(what)) => {
+            println!("{what}");
+            return run.conclude("B15", "fuzz", "nothing was built", &Ending::Violated);
+        }
     };
     let shared = arguments.budget.seconds().map(|seconds| {
         let rounds = targets.len().div_ceil(AT_ONCE) as u64;
@@ -73,7 +79,10 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     });
     let each = arguments.each.or(shared).unwrap_or(SECONDS);
     let tally = fuzz(&place, &targets, &programs, each, &run);
-    let ending = if tally.findings == 0 { Ending::Held } else { Ending::Violated };
+    if tally.targets < targets.len() {
+        println!("no time was left for {} targets", targets.len() - tally.targets);
+    }
+    let ending = Ending::of(tally.executions, tally.findings == 0);
     run.conclude("B15", "fuzz", &tally.to_string(), &ending)
 }
 
@@ -84,6 +93,14 @@ struct Place {
     output: PathBuf,
 }
 
+/// Why there are no programs.
+enum Unbuilt {
+    /// It cannot be built here.
+    Missing(String),
+    /// It could be, and does not compile.
+    Broken(String),
+}
+
 /// The programs that were built.
 struct Programs {
     folder: PathBuf,
@@ -92,9 +109,10 @@ struct Programs {
 
 impl Place {
     /// The names of the targets, as their files are called.
-    fn targets(&self, only: Option<&str>) -> Result<Vec<String>, String> {
+    fn targets(&self, only: Option<&str>) -> Result<Vec<String>, Unbuilt> {
         let folder = self.root.join("fuzz/fuzz_targets");
-        let files = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let unread = |e| Unbuilt::Broken(format!("{}: {e}", folder.display()));
+        let files = fs::read_dir(&folder).map_err(unread)?;
         let names = files.filter_map(|file| {
             let path = file.ok()?.path();
             Some(path.file_stem()?.to_str()?.to_owned())
@@ -102,13 +120,15 @@ impl Place {
         let mut names: Vec<_> =
             names.filter(|name| only.is_none_or(|only| name.contains(only))).collect();
         names.sort();
-        if names.is_empty() { Err("no target has such a name".to_owned()) } else { Ok(names) }
+        let unknown = || Unbuilt::Broken("no target has such a name".to_owned());
+        if names.is_empty() { Err(unknown()) } else { Ok(names) }
     }
 
     /// Builds the programs in the best way that is possible here.
-    fn build(&self, targets: &[String]) -> Result<Programs, String> {
+    fn build(&self, targets: &[String]) -> Result<Programs, Unbuilt> {
         if !answers(Command::new("c++").arg("--version")) {
-            return Err("there is no C++ compiler for libFuzzer (apt install g++)".to_owned());
+            let what = "there is no C++ compiler for libFuzzer (apt install g++)";
+            return Err(Unbuilt::Missing(what.to_owned()));
         }
         let tool = answers(nightly::cargo().args(["fuzz", "--version"]));
         if tool && let Some(host) = nightly::host() {
@@ -120,9 +140,10 @@ impl Place {
             if succeeds(command.current_dir(&self.root)) {
                 return Ok(Programs { folder: self.folder(&host), sanitized: true });
             }
-            println!("cargo +nightly fuzz build failed: plain cargo is tried");
+            return Err(Unbuilt::Broken("cargo +nightly fuzz build has failed".to_owned()));
         }
-        let host = host().ok_or("the compiler does not say which machine it builds for")?;
+        let unknown = "the compiler does not say which machine it builds for";
+        let host = host().ok_or_else(|| Unbuilt::Broken(unknown.to_owned()))?;
         let mut command = Command::new("cargo");
         command.args(["build", "--release", "--target", &host, "--target-dir"]);
         command.arg(&self.output).arg("--manifest-path").arg(self.root.join("fuzz/Cargo.toml"));
@@ -134,7 +155,7 @@ impl Place {
         if succeeds(command.env("RUSTFLAGS", INSTRUMENTATION)) {
             return Ok(Programs { folder: self.folder(&host), sanitized: false });
         }
-        Err("the targets cannot be built with these instruments".to_owned())
+        Err(Unbuilt::Broken("the targets cannot be built with these instruments".to_owned()))
     }
 
     fn folder(&self, host: &str) -> PathBuf {

@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
         grouped(totals.reopenings + totals.recoveries),
         grouped(totals.commits),
     );
-    let ending = if failures == 0 { Ending::Held } else { Ending::Violated };
+    let ending = Ending::of(totals.operations, failures == 0);
     run.conclude("B6", "metamorphic", &counts, &ending)
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     let run = arguments.budget.begin();
     let mut done = Done::default();
     let ending = match churn(arguments, &run, &mut done) {
-        Ok(()) => Ending::Held,
+        Ok(()) => Ending::of(done.commits, true),
         Err(failure) => {
             println!(
                 "{failure}\n  cargo xtask model --keys {} --seed {}",

@@ -40,8 +40,21 @@ pub(crate) enum Ending {
     Held,
     /// Something did not hold; what it was has been printed.
     Violated,
+    /// Nothing was examined that could have been violated.
+    Idle,
     /// It could not run here, and why.
     Skipped(String),
+}
+
+impl Ending {
+    /// How a check ends that has examined so many things. Nothing is not enough to hold.
+    pub(crate) fn of(examined: u64, held: bool) -> Ending {
+        match (held, examined) {
+            (false, _) => Ending::Violated,
+            (true, 0) => Ending::Idle,
+            (true, _) => Ending::Held,
+        }
+    }
 }
 
 impl Budget {
@@ -99,6 +112,7 @@ impl Run {
         let ended = match ending {
             Ending::Held => "held",
             Ending::Violated => "VIOLATED",
+            Ending::Idle => "NOTHING EXAMINED",
             Ending::Skipped(reason) => {
                 println!("{id} {name}: skipped: {reason}");
                 return true;

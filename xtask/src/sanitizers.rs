@@ -107,7 +107,7 @@ impl Sanitizer {
         }
         let (passed, packages) = (grouped(tally.passed), packages.join(", "));
         let counts = format!("{passed} tests passed, {failures} failures; {packages}");
-        let ending = if failures == 0 { Ending::Held } else { Ending::Violated };
+        let ending = Ending::of(tally.passed, failures == 0);
         run.conclude("B19", self.name, &counts, &ending)
     }
 

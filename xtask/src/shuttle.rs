@@ -67,16 +67,16 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
         println!("the models have ended before their time");
         return false;
     };
-    let ending = if failed == 0 { Ending::Held } else { Ending::Violated };
-    let (name, counts) = if arguments.planted {
+    let ending = Ending::of(if arguments.planted { models } else { schedules }, failed == 0);
+    let (id, name, counts) = if arguments.planted {
         let counts = format!("{models} bugs planted, {failed} not found");
-        ("shuttle-planted", counts)
+        ("B3", "shuttle-planted", counts)
     } else {
         let counts =
             format!("{models} models, {} schedules, {} steps", grouped(schedules), grouped(steps));
-        ("shuttle", counts)
+        ("B16", "shuttle", counts)
     };
-    run.conclude("B16", name, &counts, &ending)
+    run.conclude(id, name, &counts, &ending)
 }
 
 /// Cargo, with the flags of the models.

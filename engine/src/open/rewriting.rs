@@ -156,6 +156,8 @@ impl<'o> Rewriting<'o> {
         }
         if let Some(mark) = self.mark {
             drop(disk.remove(mark));
+            // Or a power cut would bring it back, and the next opening would work in pieces.
+            drop(disk.sync_dir());
         }
     }
 

@@ -1,7 +1,7 @@
 //! A recovery that is killed again and again ends, and what it leaves behind does not fill the disk.
 
 use icecore_disk::Name;
-use icecore_disk::sim::{Crash, Damage, Failure, OpKind, Rules};
+use icecore_disk::sim::{Crash, Damage, Failure, OpKind, Rules, SimDisk};
 use icecore_engine::{Engine, ErrorKind, LogOptions, Mutation, Options};
 
 use crate::support::{Machine, assert_clean, contents, key, set, small, try_commit};
@@ -106,18 +106,35 @@ fn half_recovered() -> Machine {
     machine
 }
 
-#[test]
-fn a_recovery_in_pieces_that_finds_damage_has_moved_only_what_is_true() {
-    let mut machine = half_recovered();
-    let last = machine.names(|name| matches!(name, Name::Wal(_))).into_iter().rev();
+/// The last segment of the log with commits in it.
+fn last_with_commits(machine: &Machine) -> Name {
     let holds_commits = |name: &Name| {
         let bytes = machine.disk.read_file(*name).unwrap();
         bytes.iter().skip(512).any(|byte| *byte != 0)
     };
-    let last = { last }.find(holds_commits).unwrap();
-    let flip = |disk: &icecore_disk::sim::SimDisk| {
-        disk.corrupt(last, 1_030, Damage::FlipBit(3)).unwrap();
-    };
+    let segments = machine.names(|name| matches!(name, Name::Wal(_)));
+    segments.into_iter().rev().find(holds_commits).unwrap()
+}
+
+#[test]
+fn a_refused_opening_leaves_no_mark_not_even_after_a_power_cut() {
+    let mut machine = killed(1);
+    let last = last_with_commits(&machine);
+    machine.at_rest(|disk| disk.corrupt(last, 1_030, Damage::FlipBit(3)).unwrap());
+    let operations = machine.disk.operations();
+    let error = machine.try_open(recovering()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(machine.disk.operations() > operations + 20, "it came to no piece");
+    machine.disk.crash(Crash::KeepNone);
+    machine.disk = machine.disk.reopen();
+    assert_eq!(machine.names(|name| matches!(name, Name::Temp(_))), []);
+}
+
+#[test]
+fn a_recovery_in_pieces_that_finds_damage_has_moved_only_what_is_true() {
+    let mut machine = half_recovered();
+    let last = last_with_commits(&machine);
+    let flip = |disk: &SimDisk| disk.corrupt(last, 1_030, Damage::FlipBit(3)).unwrap();
     machine.at_rest(flip);
     for _ in 0..3 {
         let error = machine.try_open(recovering()).unwrap_err();

@@ -102,6 +102,9 @@ fn read_everything(engine: &Engine) -> usize {
         shown.push((seen.key.to_vec(), seen.value.to_vec()));
         ControlFlow::Continue(())
     });
+    if visited.is_ok() {
+        assert_eq!(shown.len(), COUNT as usize);
+    }
     if let Err(e) = visited {
         errors.push(e);
         // What was shown last may be what could not be read.
@@ -149,6 +152,27 @@ fn cutting_the_tables_of_a_running_store_makes_errors_and_never_wrong_answers() 
         assert!(engine.check().unwrap().is_clean(), "{read_mode:?}");
         engine.compact().unwrap();
         engine.close().unwrap();
+    }
+}
+
+#[test]
+fn what_a_visit_shows_of_a_page_that_is_lost_meanwhile_is_not_believed() {
+    for back in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = store(directory.path(), ReadMode::Mmap);
+        let disk = RealDisk::open(directory.path()).unwrap();
+        let tables = tables(&disk);
+        let mut scan = engine.scan(&[DATA], &[DATA + 1]).unwrap();
+        let mut right = Vec::new();
+        let see = |seen: icecore_engine::Seen<'_>| {
+            right = seen.value.to_vec();
+            for (table, _) in &tables {
+                disk.open(*table, OpenMode::ReadWrite).unwrap().set_len(0).unwrap();
+            }
+            ControlFlow::Break(seen.value.to_vec())
+        };
+        let shown = if back { scan.visit_back(see) } else { scan.visit(see) };
+        assert!(shown.as_ref().is_err_and(is_about_a_table), "{shown:?} instead of {right:?}");
     }
 }
 

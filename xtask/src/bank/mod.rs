@@ -45,14 +45,15 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     let is_bounded = arguments.budget.is_bounded();
     let is_over = || run.is_over() || (!is_bounded && run.elapsed() >= WORK);
     let enough = Enough { is_over: Some(&is_over), rounds: u64::MAX };
-    let (counts, problems) = match work(run.seed(), &enough) {
+    let (counts, examined, problems) = match work(run.seed(), &enough) {
         Ok((totals, problems)) => {
-            (format!("{totals}, {} inconsistencies", problems.len()), problems)
+            let counts = format!("{totals}, {} inconsistencies", problems.len());
+            (counts, totals.commits as u64, problems)
         }
-        Err(failure) => ("it failed".to_owned(), vec![failure.to_string()]),
+        Err(failure) => ("it failed".to_owned(), 0, vec![failure.to_string()]),
     };
     problems.iter().for_each(|problem| println!("{problem}"));
-    let ending = if problems.is_empty() { Ending::Held } else { Ending::Violated };
+    let ending = Ending::of(examined, problems.is_empty());
     if let Ending::Violated = ending {
         println!(
             "the same dice, though not the same threads: cargo xtask bank --seed {}",

@@ -101,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     let mut totals = Totals::default();
     let examined = examine(arguments, &stage, &run, &mut totals);
     let ending = match examined {
-        Ok(()) => Ending::Held,
+        Ok(()) => Ending::of(totals.prefixes + totals.subsets, true),
         Err(failure) => {
             println!("{failure}");
             let (seed, name) = (run.seed(), file_system.name());

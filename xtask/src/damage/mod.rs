@@ -124,7 +124,7 @@ fn examine(arguments: &Arguments, run: &Run) -> Result<(String, Ending), String>
         grouped(tally.written),
         grouped(tally.salvaged),
     );
-    Ok((counts, if violations == 0 { Ending::Held } else { Ending::Violated }))
+    Ok((counts, Ending::of(tally.opens(), violations == 0)))
 }
 
 fn cases(subjects: &[Subject], chosen: impl Fn(&Subject) -> bool, bits: bool) -> Vec<Case> {

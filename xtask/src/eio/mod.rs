@@ -17,7 +17,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use icecore_engine::Engine;
+use icecore_engine::keyspace::DATA;
+use icecore_engine::{Batch, Durability, Engine, Mutation, Outcome};
 use icecore_sim::dice::Dice;
 
 use self::scenario::{ALL, Fault, Scenario};
@@ -144,11 +145,17 @@ fn try_once(scenario: &Scenario, seed: u64) -> Result<Option<Heard>, Failure> {
     Ok(struck.then_some(heard))
 }
 
-/// Without faults, all that was acknowledged is there.
+/// Without faults, all that was acknowledged is there, and commits go on.
 fn verify(store: &Path, origin: Origin, chronicle: &mut Chronicle) -> Result<(), Failure> {
     let engine = Engine::open_path(store, settings(Origin { life: origin.life + 500, ..origin }))
         .map_err(|e| format!("it cannot be opened without faults: {e}"))?;
     chronicle.verify(&engine)?;
+    let last = Mutation::Set { key: &[DATA, 0xff], value: b"last", expires_at: None };
+    let batch = Batch { checks: &[], mutations: &[last] };
+    match engine.commit_with(batch, Durability::Sync) {
+        Ok(Outcome::Committed(_)) => {}
+        other => return Err(format!("it takes no commit without faults: {other:?}").into()),
+    }
     engine.close().map_err(|e| format!("it cannot be closed without faults: {e}"))?;
     Ok(())
 }

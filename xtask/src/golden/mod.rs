@@ -82,7 +82,7 @@ fn compare(arguments: &Arguments) -> Result<(String, Ending), String> {
         listed.len(),
         grouped(bytes as u64),
     );
-    Ok((counts, if wrong == 0 { Ending::Held } else { Ending::Violated }))
+    Ok((counts, Ending::of(listed.len() as u64, wrong == 0)))
 }
 
 /// What the store in `files` shows, in every way of reading it.

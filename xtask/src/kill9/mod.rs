@@ -141,7 +141,7 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
         sum(|lane| lane.judge.problems.len() as u64),
     );
     let held = !is_blind && !shared.violated.load(Ordering::SeqCst);
-    let ending = if held { Ending::Held } else { Ending::Violated };
+    let ending = Ending::of(kills, held);
     run.conclude("B8", "kill9", &counts, &ending)
 }
 

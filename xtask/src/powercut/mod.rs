@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     let mut counts: Vec<_> = courses.iter().map(Course::count).collect();
     counts.push(totals.to_string());
     counts.extend(skipped);
-    let ending = if held { Ending::Held } else { Ending::Violated };
+    let ending = Ending::of(courses.iter().map(|course| course.done).sum(), held);
     run.conclude("B9", "powercut", &counts.join(", "), &ending)
 }
 

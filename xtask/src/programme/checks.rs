@@ -67,6 +67,13 @@ pub(super) const ALL: &[Check] = &[
         soak: form(3, "mutants"),
     },
     Check {
+        id: "B3",
+        name: "shuttle-planted",
+        bar: "4 planted races, all found",
+        gate: form(2, "shuttle --planted"),
+        soak: form(1, "shuttle --planted"),
+    },
+    Check {
         id: "B7",
         name: "model",
         bar: "1 M keys, small memtables and tables",

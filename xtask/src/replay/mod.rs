@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
         grouped(tally.commits.load(Ordering::SeqCst)),
         violations.len(),
     );
-    let ending = if violations.is_empty() { Ending::Held } else { Ending::Violated };
+    let ending = Ending::of(tally.states.load(Ordering::SeqCst), violations.is_empty());
     run.conclude("B11", "replay", &counts, &ending)
 }
 

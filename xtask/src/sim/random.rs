@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> bool {
         grouped(recoveries),
         recoveries as f64 / core_seconds.max(0.001),
     );
-    let ending = if found.failures.is_empty() { Ending::Held } else { Ending::Violated };
+    let ending = Ending::of(found.totals.seeds, found.failures.is_empty());
     run.conclude("B2", "sim", &counts, &ending)
 }
 
@@ -60,6 +60,6 @@ pub(super) fn run_twice(arguments: &Arguments) -> bool {
         Err(format!("seed {seed}: {hashes}\n  cargo xtask sim --seed {seed} --trace"))
     });
     let counts = format!("{} seeds twice, equal traces", grouped(done.items));
-    let ending = if done.failures == 0 { Ending::Held } else { Ending::Violated };
+    let ending = Ending::of(done.items, done.failures == 0);
     run.conclude("B5", "sim", &counts, &ending)
 }
