@@ -32,15 +32,6 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
         arguments.rounds(),
         arguments.seed
     );
-    let begin = process::now();
-    let mut figures = Vec::new();
-    for round in 0..arguments.rounds() {
-        for stage in STAGES.into_iter().filter(|stage| round < arguments.rounds_of(*stage)) {
-            for peer in turns(&peers, round) {
-                figures.extend(turn(arguments, &rows, &place, stage, peer, round)?);
-            }
-        }
-    }
     let settings = Settings {
         machine,
         keys: arguments.keys(),
@@ -49,8 +40,18 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
         seed: arguments.seed,
         peers: peers.iter().map(|peer| peer.name).collect(),
     };
+    let begin = process::now();
+    let mut figures = Vec::new();
+    for round in 0..arguments.rounds() {
+        for stage in STAGES.into_iter().filter(|stage| round < arguments.rounds_of(*stage)) {
+            for peer in turns(&peers, round) {
+                figures.extend(turn(arguments, &rows, &place, stage, peer, round)?);
+            }
+            // A long run that is cut off leaves what it has.
+            report::write(&arguments.out, &settings, &figures)?;
+        }
+    }
     println!("\n{}", table::render(&figures, &settings.peers));
-    report::write(&arguments.out, &settings, &figures)?;
     let taken = begin.elapsed().as_secs_f64();
     println!("{taken:.0} s in all; the report is in {}", arguments.out.display());
     Ok(figures.iter().all(|figure| figure.failure.is_none()))
