@@ -1,6 +1,7 @@
 //! A check as a process of its own: started, listened to, and ended if it does not end by itself.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -10,6 +11,25 @@ use super::checks::{Check, Form};
 /// How much longer than its share a check may take before it counts as hanging: what it builds, and
 /// the piece of work that it has begun.
 const GRACE: Duration = Duration::from_secs(600);
+
+/// This very program, copied to where nobody replaces it: one of the checks builds it anew, with
+/// planted bugs, while the others are still to come.
+#[derive(Debug)]
+pub(super) struct Program {
+    path: PathBuf,
+    /// Removed with this.
+    _folder: tempfile::TempDir,
+}
+
+impl Program {
+    #[expect(clippy::disallowed_methods, reason = "a tool copies itself")]
+    pub(super) fn copy() -> io::Result<Program> {
+        let folder = tempfile::Builder::new().prefix("icecore-programme-").tempdir()?;
+        let path = folder.path().join("xtask");
+        std::fs::copy(std::env::current_exe()?, &path)?;
+        Ok(Program { path, _folder: folder })
+    }
+}
 
 /// How a check ended.
 #[derive(Debug)]
@@ -51,6 +71,7 @@ impl Finished {
 
 /// Runs `check`, showing what it prints.
 pub(super) fn run(
+    program: &Program,
     check: &'static Check,
     form: Form,
     share: Duration,
@@ -60,7 +81,7 @@ pub(super) fn run(
     words.extend(["--seconds".to_owned(), share.as_secs().max(1).to_string()]);
     words.extend(seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]));
     println!("\n== {}: cargo xtask {}", check.id, words.join(" "));
-    let listened = listen(&words, check, share + GRACE);
+    let listened = listen(program, &words, check, share + GRACE);
     let (ended, said, took) = match listened {
         Ok((said, succeeded, took)) => (judge(&said, succeeded), said, took),
         Err(why) => (Ended::Failed(why), String::new(), share + GRACE),
@@ -80,17 +101,17 @@ fn judge(said: &str, succeeded: bool) -> Ended {
     }
 }
 
-/// Starts this very program with `words`; gives the last line that begins with the check's id and
+/// Starts `program` with `words`; gives the last line that begins with the check's id and
 /// name, whether it succeeded, and how long it took.
 #[expect(clippy::disallowed_methods, reason = "a check is bounded by real time")]
 fn listen(
+    program: &Program,
     words: &[String],
     check: &Check,
     limit: Duration,
 ) -> Result<(String, bool, Duration), String> {
     let begun = Instant::now();
-    let program = std::env::current_exe().map_err(|e| format!("this program has no path: {e}"))?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(&program.path);
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|e| format!("cannot start: {e}"))?;
     let output = child.stdout.take().ok_or("its output was not caught")?;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use checks::{Check, Form};
-use child::{Ended, Finished};
+use child::{Ended, Finished, Program};
 
 use crate::report::grouped;
 
@@ -88,13 +88,20 @@ fn run_all(
     let chosen = checks::ALL.iter().filter(wanted).filter_map(|check| Some((check, form(check)?)));
     let chosen: Vec<_> = chosen.collect();
     let begun = Instant::now();
+    let program = match Program::copy() {
+        Ok(program) => program,
+        Err(error) => {
+            println!("this program cannot be copied: {error}");
+            return Vec::new();
+        }
+    };
     let mut building = Duration::ZERO;
     let mut finished: Vec<Finished> = Vec::new();
     for (at, (check, form)) in chosen.iter().enumerate() {
         let weights: u32 = chosen[at..].iter().map(|(_, form)| form.weight).sum();
         let left = time.saturating_sub(begun.elapsed().saturating_sub(building));
         let share = left.mul_f64(f64::from(form.weight) / f64::from(weights.max(1)));
-        let ended = child::run(check, *form, share, seed);
+        let ended = child::run(&program, check, *form, share, seed);
         building += ended.building(share);
         finished.push(ended);
         after_each(&finished);
