@@ -34,10 +34,11 @@ pub struct Arguments {
     /// Only these stores
     #[arg(long, value_delimiter = ',', value_name = "STORE,…")]
     pub peers: Vec<String>,
-    /// Where the figures and the report are written
-    #[arg(long, value_name = "DIRECTORY", default_value = "compare-report")]
-    pub out: PathBuf,
-    /// Where the stores are put: the disk that is measured
+    /// Where the figures and the report are written, instead of ./compare-report; a smoke run
+    /// that names no place leaves none
+    #[arg(long, value_name = "DIRECTORY")]
+    pub out: Option<PathBuf>,
+    /// Where the stores are put, instead of the current directory: the disk that is measured
     #[arg(long, value_name = "DIRECTORY")]
     pub dir: Option<PathBuf>,
     /// Chooses the keys

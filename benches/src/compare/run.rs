@@ -14,6 +14,9 @@ use crate::compare::stages::{Part, STAGES, Stage, Task};
 use crate::compare::store::Peer;
 use crate::compare::{Result, child, process, row, table};
 
+/// Where the report is written if nothing else is said.
+const REPORT: &str = "compare-report";
+
 /// Runs what the arguments ask for, prints the table and writes the report. Tells whether nothing
 /// failed.
 ///
@@ -40,6 +43,12 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
         seed: arguments.seed,
         peers: peers.iter().map(|peer| peer.name).collect(),
     };
+    let passing = TempDir::with_prefix_in("compare-", &place)?;
+    let out = match &arguments.out {
+        Some(out) => out.clone(),
+        None if arguments.smoke => passing.path().join("report"),
+        None => PathBuf::from(REPORT),
+    };
     let begin = process::now();
     let mut figures = Vec::new();
     for round in 0..arguments.rounds() {
@@ -48,12 +57,13 @@ pub fn run(arguments: &Arguments) -> Result<bool> {
                 figures.extend(turn(arguments, &rows, &place, stage, peer, round)?);
             }
             // A long run that is cut off leaves what it has.
-            report::write(&arguments.out, &settings, &figures)?;
+            report::write(&out, &settings, &figures)?;
         }
     }
     println!("\n{}", table::render(&figures, &settings.peers));
     let taken = begin.elapsed().as_secs_f64();
-    println!("{taken:.0} s in all; the report is in {}", arguments.out.display());
+    println!("{taken:.0} s in all; the report is in {}", out.display());
+    passing.close()?;
     Ok(figures.iter().all(|figure| figure.failure.is_none()))
 }
 
