@@ -89,7 +89,7 @@ fn frames(choices: &mut Choices<'_>) -> Vec<u8> {
             payload: Vec::new(),
         };
         if frame.kind == COMMIT {
-            frame.stamp += 1;
+            frame.stamp = frame.stamp.saturating_add(1);
             let length = choices.below(64);
             frame.payload = choices.take(length).to_vec();
         }
