@@ -74,7 +74,8 @@ impl Core {
         let mut guard = self.lock_writer()?;
         let writer = guard.writer().ok_or_else(|| self.why_not_writable())?;
         let now_ms = self.now_ms();
-        if let Some(failed) = self.failed_checks(batch.checks, writer.last, now_ms)? {
+        let failed = self.failed_checks(batch.checks, writer.last, now_ms);
+        if let Some(failed) = failed.map_err(|error| self.poison_first(error))? {
             return Ok(failed);
         }
         let base = NewestState { core: self, now_ms };
@@ -82,7 +83,8 @@ impl Core {
         // Before the memtable may be frozen: the note belongs to the one that takes the deletions.
         writer.deletions |= batch.mutations.iter().any(deletes);
         let stamp = self.append(writer, durability, claim, now_ms, &mut |_, stamp, effects| {
-            expires_at = resolve::resolve(batch.mutations, stamp, &base, effects)?;
+            let resolved = resolve::resolve(batch.mutations, stamp, &base, effects);
+            expires_at = resolved.map_err(|error| self.poison_first(error))?;
             limit("a commit's encoded effects", self.options.commit_bytes_max, effects.len())
         })?;
         if let Some(moment) = expires_at {
@@ -184,6 +186,15 @@ impl Core {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// What a commit says that could not read what it needs: where the log has failed, another
+    /// attempt is in vain, and the caller must hear so.
+    fn poison_first(&self, error: Error) -> Error {
+        match self.log.as_ref().and_then(icecore_wal::Log::failure) {
+            Some(cause) => Error::Poisoned { cause },
+            None => error,
         }
     }
 

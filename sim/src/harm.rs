@@ -12,10 +12,19 @@ use icecore_engine::{Durability, Engine, Environment, Options};
 use crate::batch::{BatchSpec, MutationSpec};
 use crate::dice::Dice;
 use crate::generate::settings;
-use crate::model::Value;
+use crate::model::{Model, Value};
 
 /// Files with their contents.
 pub(crate) type Files = Vec<(Name, Vec<u8>)>;
+
+/// A machine at rest.
+#[derive(Clone, Debug)]
+pub(crate) struct Rest {
+    pub(crate) files: Files,
+    /// What was known then. A commit whose outcome was unknown may be in these files, although a
+    /// later recovery has found that it is not there.
+    pub(crate) model: Model,
+}
 
 /// What happens to the files of a store that nobody has open.
 #[derive(Clone, Debug)]
@@ -30,8 +39,8 @@ pub(crate) enum Harm {
     Duplicated(Name, Name),
     /// F5.
     Swapped(Name, Name),
-    /// F6: these files are what they were.
-    Older(Files),
+    /// F6: these files are what they were at the rest of this index.
+    Older(Files, usize),
     /// F7: this file is that of another store.
     Stranger(Name, Vec<u8>),
     /// F8.
@@ -42,7 +51,7 @@ pub(crate) enum Harm {
 
 impl Harm {
     /// A harm that `rules` allow, for these files; `None` if there is nothing to harm.
-    pub(crate) fn draw(dice: &Dice, rules: Rules, files: &Files, older: &[Files]) -> Option<Harm> {
+    pub(crate) fn draw(dice: &Dice, rules: Rules, files: &Files, older: &[Rest]) -> Option<Harm> {
         const KINDS: [(&str, usize); 9] = [
             ("missing", 2),
             ("truncated", 3),
@@ -79,7 +88,7 @@ impl Harm {
             }
             "duplicated" => Some(Harm::Duplicated(*name, double(dice, *name, *other))),
             "swapped" => (name != other).then_some(Harm::Swapped(*name, *other)),
-            "older" => earlier(dice, files, older).map(Harm::Older),
+            "older" => earlier(dice, files, older),
             "strangers" => {
                 let others = strangers();
                 let like: Vec<_> = others.iter().filter(|(n, _)| same_kind(*n, *name)).collect();
@@ -99,7 +108,7 @@ impl Harm {
             Harm::Extended(name, bytes, filler) => disk.extend_file(*name, *bytes, *filler),
             Harm::Duplicated(from, to) => disk.duplicate_file(*from, *to),
             Harm::Swapped(one, other) => disk.swap_files(*one, *other),
-            Harm::Older(files) => {
+            Harm::Older(files, _) => {
                 disk.restore_older(files, |_| true);
                 Ok(())
             }
@@ -137,7 +146,7 @@ impl Harm {
             Harm::Missing(_) | Harm::Foreign(..) | Harm::Extended(..) => true,
             Harm::Truncated(name, _) => !is_tail(name),
             Harm::Duplicated(..) | Harm::Swapped(..) | Harm::Stranger(..) => true,
-            Harm::Older(files) => !files.iter().any(|(name, _)| is_tail(name)),
+            Harm::Older(files, _) => !files.iter().any(|(name, _)| is_tail(name)),
             Harm::Rotten(name, offset, _) => match (name, end_of_log) {
                 (Name::Manifest(_), _) => false,
                 (Name::Wal(_), Some((end, start))) => *name != end || offset / 512 < start / 512,
@@ -158,7 +167,7 @@ impl fmt::Display for Harm {
             }
             Harm::Duplicated(from, to) => write!(f, "F4: {to} is a copy of {from}"),
             Harm::Swapped(one, other) => write!(f, "F5: {one} and {other} have changed places"),
-            Harm::Older(files) => {
+            Harm::Older(files, _) => {
                 let names: Vec<_> = files.iter().map(|(name, _)| name.to_string()).collect();
                 write!(f, "F6: {} are what they were", names.join(", "))
             }
@@ -206,15 +215,15 @@ fn double(dice: &Dice, name: Name, other: Name) -> Name {
 }
 
 /// One file as it was, or several.
-fn earlier(dice: &Dice, files: &Files, older: &[Files]) -> Option<Files> {
+fn earlier(dice: &Dice, files: &Files, older: &[Rest]) -> Option<Harm> {
     if older.is_empty() {
         return None;
     }
-    let (then, many) = (&older[dice.below(older.len())], dice.one_in(2));
+    let (rest, many) = (dice.below(older.len()), dice.one_in(2));
     let changed = |(name, content): &&(Name, Vec<u8>)| {
         files.iter().any(|(n, now)| n == name && now != content)
     };
-    let mut changed: Files = then.iter().filter(changed).cloned().collect();
+    let mut changed: Files = older[rest].files.iter().filter(changed).cloned().collect();
     if changed.is_empty() {
         return None;
     }
@@ -222,7 +231,7 @@ fn earlier(dice: &Dice, files: &Files, older: &[Files]) -> Option<Files> {
         let one = changed.swap_remove(dice.below(changed.len()));
         changed = vec![one];
     }
-    Some(changed)
+    Some(Harm::Older(changed, rest))
 }
 
 fn foreign(dice: &Dice, name: Name) -> Harm {

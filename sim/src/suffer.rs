@@ -16,9 +16,9 @@ use icecore_disk::Name;
 use icecore_engine::{Engine, ErrorKind, Scan};
 
 use crate::dice::Dice;
-use crate::harm::{Files, Harm};
+use crate::harm::{Files, Harm, Rest};
 use crate::history::{Fate, Revival};
-use crate::model::{State, Value};
+use crate::model::{Model, State, Value};
 use crate::reads::{ALL_KEYS, seen_record};
 use crate::violation::{Violation, ensure};
 use crate::world::World;
@@ -76,7 +76,7 @@ impl World {
                 self.suffer_once(*seed, closed, &files)?;
             }
         }
-        self.older.push(files);
+        self.older.push(Rest { files, model: self.model.clone() });
         if self.older.len() > OLDER_MAX {
             self.older.remove(0);
         }
@@ -120,17 +120,8 @@ impl World {
                 return ensure(is_typed(error.kind()), || format!("it opens with {error:?}"));
             }
         };
-        let ends: BTreeSet<u64> = match provable {
-            true => self.model.possible_ends().collect(),
-            false => self.model.all_ends(),
-        };
         let seen = self.read_harmed(&engine)?;
-        let fits = |end: &u64| self.fits(*end, &seen);
-        let end = ends.iter().rev().copied().find(|end| fits(end).is_ok());
-        let Some(end) = end else {
-            let last = ends.last().copied().unwrap_or(0);
-            return fits(&last).map_err(|v| v.at(format!("none of {} prefixes fits", ends.len())));
-        };
+        let (model, end) = self.prefix(harm, provable, &seen)?;
         self.check_harmed(harm, &engine, seen.failed)?;
         // Whatever these say, they say it in an orderly way.
         for work in [Engine::flush, Engine::compact] {
@@ -139,11 +130,34 @@ impl World {
             }
         }
         let seen = self.read_harmed(&engine)?;
-        self.fits(end, &seen).map_err(|v| v.at("after maintenance"))?;
+        self.fits(&model, end, &seen).map_err(|v| v.at("after maintenance"))?;
         if let Err(error) = engine.close() {
             ensure(is_typed(error.kind()), || format!("it closes with {error:?}"))?;
         }
         Ok(())
+    }
+
+    /// The prefix that was seen: by what is known now, or was known when the files were so.
+    fn prefix(&self, harm: &Harm, provable: bool, seen: &Seen) -> Result<(Model, u64), Violation> {
+        let then = match harm {
+            Harm::Older(_, rest) if !provable => Some(&self.older[*rest].model),
+            _ => None,
+        };
+        let mut wrong = None;
+        for model in std::iter::once(&self.model).chain(then) {
+            let ends: BTreeSet<u64> = match provable {
+                true => model.possible_ends().collect(),
+                false => model.all_ends(),
+            };
+            let fits = |end: &u64| self.fits(model, *end, seen);
+            if let Some(end) = ends.iter().rev().copied().find(|end| fits(end).is_ok()) {
+                return Ok((model.clone(), end));
+            }
+            let last = fits(&ends.last().copied().unwrap_or(0));
+            wrong =
+                wrong.or(last.err().map(|v| v.at(format!("none of {} prefixes fits", ends.len()))));
+        }
+        Err(wrong.expect("what fits has been returned"))
     }
 
     /// The check finds what a reader met, and each damaged table in use.
@@ -185,9 +199,9 @@ impl World {
         Ok(Seen { forwards, forwards_ended, backwards, backwards_ended, points, failed })
     }
 
-    /// Whether all that was seen belongs to the state at `end`.
-    fn fits(&self, end: u64, seen: &Seen) -> Result<(), Violation> {
-        let expected = self.model.state(end, self.wall_ms());
+    /// Whether all that was seen belongs to the state of `model` at `end`.
+    fn fits(&self, model: &Model, end: u64, seen: &Seen) -> Result<(), Violation> {
+        let expected = model.state(end, self.wall_ms());
         let last = seen.forwards.last_key_value().map(|(key, _)| key);
         let first = seen.backwards.first_key_value().map(|(key, _)| key);
         let front = expected

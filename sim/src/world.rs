@@ -11,13 +11,14 @@ use std::task::{Context, Poll, Waker};
 use icecore_disk::clock::ManualClock;
 use icecore_disk::random::SeededRandom;
 use icecore_disk::sim::{Rules, SimDisk};
-use icecore_disk::{Clock, Disk, Name};
+use icecore_disk::{Clock, Disk};
 use icecore_engine::{
     CommitFuture, Engine, Environment, Error, ErrorKind, Options, Outcome, Snapshot,
 };
 
 use crate::batch::BatchSpec;
 use crate::follow::{REPLICAS, Replica};
+use crate::harm::Rest;
 use crate::model::{Model, State};
 use crate::mutant_disk::{DiskBug, MutantDisk};
 use crate::totals::Totals;
@@ -110,8 +111,8 @@ pub struct World {
     pub(crate) opening_fails: bool,
     /// The store has said that it is damaged, with reason.
     pub(crate) given_up: bool,
-    /// The files at earlier moments of rest.
-    pub(crate) older: Vec<Vec<(Name, Vec<u8>)>>,
+    /// Earlier moments of rest.
+    pub(crate) older: Vec<Rest>,
     /// What was visible when the store was let go.
     pub(crate) visible_at_end: u64,
     /// What was done.

@@ -15,6 +15,7 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -199,6 +200,15 @@ impl FileSystem {
             FileSystem::Ext4 => 32 << 20,
             FileSystem::Xfs => 300 << 20,
             FileSystem::Btrfs => 128 << 20,
+        }
+    }
+
+    /// Where on the device the superblock is that mounting begins with.
+    pub(crate) fn superblock(self) -> Range<u64> {
+        match self {
+            FileSystem::Ext4 => 1024..2048,
+            FileSystem::Xfs => 0..512,
+            FileSystem::Btrfs => (64 << 10)..(68 << 10),
         }
     }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use icecore_disk::fault::Operation;
 use icecore_disk::{Fault, FaultDisk, Faults, Name};
-use icecore_engine::{Engine, ErrorKind, LogOptions, Options};
+use icecore_engine::{Batch, Check, Engine, ErrorKind, LogOptions, Mutation, Options, Updated};
 
-use crate::support::{Machine, assert_clean, contents, names, set, small, try_set};
+use crate::support::{Machine, assert_clean, contents, key, names, set, small, try_set};
 
 const EIO: i32 = 5;
 /// Too many open files.
@@ -177,5 +177,26 @@ fn a_segment_that_cannot_be_made_once_is_made_by_the_next_commit() {
         assert_eq!(refused[0].kind(), ErrorKind::Io);
         assert_eq!(engine.stats().unwrap().poisoned, None);
         assert_eq!(names(&engine).len(), 59);
+    }
+}
+
+#[test]
+fn a_commit_on_a_poisoned_store_hears_of_the_poison_before_it_hears_of_a_table() {
+    let machine = Machine::new(1);
+    let (faults, engine) = faulty(&machine, small());
+    let stamp = set(&engine, "read", b"v");
+    engine.flush().unwrap();
+    faults.inject(Fault::code(EIO).on(Operation::Complete).named(is_log));
+    assert_eq!(try_set(&engine, "b", b"v").unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    let is_table = |name| matches!(name, Name::Table(_));
+    faults.inject(Fault::code(EIO).named(is_table).for_ever());
+    assert_eq!(engine.get(&key("read")).unwrap_err().kind(), ErrorKind::Io);
+    let key = key("read");
+    let checks = [Check { key: &key, expected: Some(stamp) }];
+    let sum = [Mutation::Update { key: &key, update: &|_| Ok(Updated::Keep) }];
+    for batch in [Batch { checks: &checks, mutations: &[] }, Batch { checks: &[], mutations: &sum }]
+    {
+        let refused = engine.commit(batch).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Poisoned, "{refused:?}");
     }
 }

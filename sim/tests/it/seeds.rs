@@ -58,12 +58,14 @@ fn seeds_that_found_something_hold() {
     let room_made_by_an_edit_that_was_not_durable = [5_010_046];
     let write_left_in_flight_by_a_failed_log = [746_394_533];
     let manifest_read_twice_after_a_failed_sync = [477_514];
+    let commit_that_only_an_older_copy_of_the_log_has = [978_399];
     let seeds = manifest_left_behind_at_creation
         .into_iter()
         .chain(temporary_file_blocks_opening)
         .chain(expired_entries_dropped_before_the_sweep_was_durable)
         .chain(room_made_by_an_edit_that_was_not_durable)
         .chain(write_left_in_flight_by_a_failed_log)
-        .chain(manifest_read_twice_after_a_failed_sync);
+        .chain(manifest_read_twice_after_a_failed_sync)
+        .chain(commit_that_only_an_older_copy_of_the_log_has);
     seeds.for_each(|seed| drop(run(seed)));
 }

@@ -3,10 +3,13 @@
 //! 1. What came before a flush is there once the flush is done.
 //! 2. Of the writes after the last flush, any may be there, each cut at any sector: a device writes
 //!    in the order that it likes.
+//! 3. The superblock is not cut: file systems write it in place, and trust the device with it. What
+//!    a torn one does to a file system is not the store's to answer.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use icecore_sim::dice::Dice;
@@ -86,7 +89,7 @@ impl Crash {
     }
 
     /// What is on the device afterwards.
-    pub(super) fn device(&self, base: &Device, entries: &[Entry]) -> Device {
+    pub(super) fn device(&self, base: &Device, entries: &[Entry], uncut: &Range<u64>) -> Device {
         let mut device = base.clone();
         for entry in &entries[..self.durable] {
             device.write_at(entry.offset, &entry.data);
@@ -98,7 +101,9 @@ impl Crash {
             if dice.below(100) >= kept_percent {
                 continue;
             }
-            let torn = dice.one_in(4);
+            let end = entry.offset + entry.data.len() as u64;
+            let is_superblock = entry.offset < uncut.end && uncut.start < end;
+            let torn = dice.one_in(4) && !is_superblock;
             for (number, sector) in entry.data.chunks(SECTOR).enumerate() {
                 if !torn || dice.one_in(2) {
                     device.write_at(entry.offset + (number * SECTOR) as u64, sector);
@@ -146,6 +151,8 @@ impl Device {
 mod tests {
     use super::*;
 
+    const NOWHERE: Range<u64> = 0..0;
+
     fn write(sector: u64, byte: u8, sectors: usize) -> Entry {
         Entry { offset: sector * SECTOR as u64, data: vec![byte; sectors * SECTOR], flush: false }
     }
@@ -166,7 +173,7 @@ mod tests {
     #[test]
     fn a_prefix_has_its_writes_and_no_others() {
         let crash = Crash { entries: 3, durable: 3, seed: None };
-        let device = crash.device(&Device::of(&[9; 2 * PAGE]), &log());
+        let device = crash.device(&Device::of(&[9; 2 * PAGE]), &log(), &NOWHERE);
         let found = [0, 1, 7, 8, 9, 30].map(|number| sector(&device, number));
         assert_eq!(found, [2, 9, 1, 1, 9, 0]);
     }
@@ -176,12 +183,26 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..200 {
             let crash = Crash { entries: 4, durable: 2, seed: Some(seed) };
-            let device = crash.device(&Device::default(), &log());
+            let device = crash.device(&Device::default(), &log(), &NOWHERE);
             assert_eq!(sector(&device, 7), 1);
             assert_eq!(sector(&device, 30), 0);
             seen.insert((sector(&device, 0), sector(&device, 8)));
         }
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(0, 1), (0, 3), (2, 1), (2, 3)]);
+    }
+
+    #[test]
+    fn a_superblock_is_there_in_whole_or_not_at_all() {
+        let log = [write(2, 1, 2)];
+        let torn = |uncut| {
+            (0..200).any(|seed| {
+                let crash = Crash { entries: 1, durable: 0, seed: Some(seed) };
+                let device = crash.device(&Device::default(), &log, &uncut);
+                sector(&device, 2) != sector(&device, 3)
+            })
+        };
+        assert!(torn(NOWHERE) && torn(0..1024) && torn(2048..4096));
+        assert!(!torn(1024..2048) && !torn(1500..1501));
     }
 
     #[test]

@@ -151,7 +151,8 @@ fn examine_image(
     crash: &Crash,
 ) -> Result<(), Failure> {
     let image = stage.path("crash");
-    crash.device(&recording.base, &recording.entries).write(&image, file_system.bytes())?;
+    let device = crash.device(&recording.base, &recording.entries, &file_system.superblock());
+    device.write(&image, file_system.bytes())?;
     let mounted = stage.mount(&image, "disk", "")?;
     let mut chronicle = recording.chronicle.clone();
     chronicle.lower_floor(recording.floor(crash.durable()));
