@@ -5,7 +5,9 @@
 //! 2. Once the disk has *betrayed* the store (E5, E6, E8, E9, bad sectors and wrong bits of E7), no
 //!    store can keep every promise. It may refuse with a typed error, to open as well as to read. If
 //!    it opens, it shows the state after some prefix of the commits in stamp order, without a hole
-//!    and without anything that was never there. What it answers while it runs is right or an error.
+//!    and without anything that was never there. What such a disk has lost, it may bring back by its
+//!    next lie, in its very place: then the prefix is one of what was known before the loss. What
+//!    the store answers while it runs is right or an error.
 //! 3. A store that says that it is damaged is *given up*: that is the end of the history, and no
 //!    violation.
 //!
@@ -14,9 +16,20 @@
 use icecore_disk::Name;
 use icecore_engine::{Error, ErrorKind};
 
-use crate::model::State;
+use crate::model::{Model, State};
 use crate::violation::{Violation, ensure};
 use crate::world::World;
+
+/// How many states that were lost are remembered.
+const FORMER_MAX: usize = 4;
+
+/// What a disk that broke its word had lost. It may bring it back, to the byte.
+#[derive(Clone, Debug)]
+pub(crate) struct Former {
+    model: Model,
+    /// How often it had broken its word by then.
+    lies: u64,
+}
 
 impl World {
     /// Whether the disk has kept its word so far.
@@ -53,23 +66,50 @@ impl World {
         self.let_go();
     }
 
-    /// The last commit of the prefix that was found on a disk that broke its word.
-    pub(crate) fn find_any_end(&self, found: &State, now: u64) -> Result<u64, Violation> {
-        let ends = self.model.all_ends();
-        if let Some(end) = ends.iter().rev().find(|end| self.model.state(**end, now) == *found) {
-            return Ok(*end);
+    /// The last commit of the prefix that was found on a disk that broke its word, and, if the disk
+    /// has since brought back what it had lost, the former model that knows that prefix.
+    pub(crate) fn find_any_end(
+        &self,
+        found: &State,
+        now: u64,
+    ) -> Result<(u64, Option<usize>), Violation> {
+        let end_in = |model: &Model| {
+            model.all_ends().into_iter().rev().find(|end| model.state(*end, now) == *found)
+        };
+        if let Some(end) = end_in(&self.model) {
+            return Ok((end, None));
+        }
+        // A disk that stops lying brings nothing back.
+        let lies = self.disk.betrayals();
+        let former = self.former.iter().enumerate().rev().filter(|(_, former)| former.lies < lies);
+        for (place, former) in former {
+            if let Some(end) = end_in(&former.model) {
+                return Ok((end, Some(place)));
+            }
         }
         Err(Violation::new(format!(
-            "after {} betrayals, {} entries are the state after none of {} prefixes",
-            self.disk.betrayals(),
+            "after {lies} betrayals, {} entries are the state after none of {} prefixes, nor of {} \
+             states that were lost",
             found.len(),
-            ends.len(),
+            self.model.all_ends().len(),
+            self.former.len(),
         )))
     }
 
-    /// The store has lost commits that were promised, and goes on after `end` and `last`.
-    pub(crate) fn roll_back(&mut self, end: u64, last: u64) {
+    /// The store has lost commits that were promised, and goes on after `end` and `last`. So it has
+    /// where it shows again what `former` knows, and what came later is lost.
+    pub(crate) fn roll_back(&mut self, end: u64, last: u64, former: Option<usize>) {
         self.totals.rollbacks += u64::from(end < self.model.durable());
+        if self.model.all_ends().last().is_some_and(|newest| end < *newest) || former.is_some() {
+            let lies = self.disk.betrayals();
+            self.former.push(Former { model: self.model.clone(), lies });
+        }
+        if let Some(place) = former {
+            self.model = self.former[place].model.clone();
+        }
+        if self.former.len() > FORMER_MAX {
+            self.former.remove(0);
+        }
         self.model.roll_back(end);
         self.shown = last;
         self.replicas = Default::default();

@@ -327,8 +327,8 @@ impl World {
             }
             Err(error) => return Err(Violation::new(format!("a store just opened: {error}"))),
         };
-        let end = self.find_any_end(&found, now)?;
-        self.roll_back(end, last);
+        let (end, former) = self.find_any_end(&found, now)?;
+        self.roll_back(end, last, former);
         self.note(|| format!("  opened through {end}, going on after {last}"));
         self.engine = Some(engine);
         Ok(())

@@ -17,6 +17,7 @@ use icecore_engine::{
 };
 
 use crate::batch::BatchSpec;
+use crate::demand::Former;
 use crate::follow::{REPLICAS, Replica};
 use crate::harm::Rest;
 use crate::model::{Model, State};
@@ -111,6 +112,8 @@ pub struct World {
     pub(crate) opening_fails: bool,
     /// The store has said that it is damaged, with reason.
     pub(crate) given_up: bool,
+    /// What was lost, on a disk that broke its word.
+    pub(crate) former: Vec<Former>,
     /// Earlier moments of rest.
     pub(crate) older: Vec<Rest>,
     /// What was visible when the store was let go.
@@ -146,6 +149,7 @@ impl World {
             space_is_short: false,
             opening_fails: false,
             given_up: false,
+            former: Vec::new(),
             older: Vec::new(),
             visible_at_end: 0,
             totals: Totals::default(),
@@ -180,6 +184,7 @@ impl World {
             space_is_short: self.space_is_short,
             opening_fails: false,
             given_up: self.given_up,
+            former: self.former.clone(),
             older: self.older.clone(),
             visible_at_end: self.visible_at_end,
             totals: Totals::default(),

@@ -20,14 +20,14 @@ pub(super) fn run(arguments: &Arguments) -> bool {
         println!("no script has such a name");
         return false;
     }
-    let effort = effort(arguments);
+    let thorough = arguments.thorough;
     if let Some(operation) = arguments.at {
         return scripts.iter().all(|script| {
-            let exam = Exam { script, effort, seed: run.seed() };
+            let exam = Exam { script, effort: effort(arguments, thorough), seed: run.seed() };
             replay(arguments, &exam, operation)
         });
     }
-    let mut points = match points(&scripts, effort, run.seed()) {
+    let mut points = match points(&scripts, run.seed()) {
         Ok(points) => points,
         Err(message) => {
             println!("{message}");
@@ -38,39 +38,43 @@ pub(super) fn run(arguments: &Arguments) -> bool {
     let (threads, keep_going) = (arguments.threads, arguments.keep_going);
     let repeats = arguments.thorough && arguments.budget.is_bounded();
     let rounds = if repeats { u64::MAX } else { 1 };
-    let done = Pool { run: &run, threads, keep_going, rounds }.work(&points, |point, seed| {
-        let exam = Exam { script: point.script, effort, seed };
-        exam.stop_at(point.operation).map_err(|found| tell_how(arguments, &exam, &found))
-    });
+    let done =
+        Pool { run: &run, threads, keep_going, rounds }.work(&points, |point, round, seed| {
+            // Every operation comes first, and more of each then.
+            let thorough = arguments.thorough && (round > 0 || !repeats);
+            let exam = Exam { script: point.script, effort: effort(arguments, thorough), seed };
+            exam.stop_at(point.operation).map_err(|found| tell_how(thorough, &exam, &found))
+        });
     println!("{}", done.totals);
-    conclude(&run, &scripts, points.len() as u64, effort, &done)
+    conclude(&run, &scripts, points.len() as u64, arguments.depth, &done)
 }
 
-fn effort(arguments: &Arguments) -> Effort {
-    let effort = if arguments.thorough { Effort::SOAK } else { Effort::GATE };
+fn effort(arguments: &Arguments, thorough: bool) -> Effort {
+    let effort = if thorough { Effort::SOAK } else { Effort::GATE };
     Effort { depth: arguments.depth, ..effort }
 }
 
 /// All operations of all scripts.
-fn points(scripts: &[Script], effort: Effort, seed: u64) -> Result<Vec<Point<'_>>, String> {
+fn points(scripts: &[Script], seed: u64) -> Result<Vec<Point<'_>>, String> {
     let mut points = Vec::new();
     for script in scripts {
-        let operations = Exam { script, effort, seed }.operations().map_err(|v| v.to_string())?;
+        let operations =
+            Exam { script, effort: Effort::GATE, seed }.operations().map_err(|v| v.to_string())?;
         points.extend((0..operations).map(|operation| Point { script, operation }));
     }
     Ok(points)
 }
 
 /// What was found, and the command that shows it again.
-fn tell_how(arguments: &Arguments, exam: &Exam<'_>, found: &Finding) -> String {
+fn tell_how(thorough: bool, exam: &Exam<'_>, found: &Finding) -> String {
     let Finding { operation, chain, violation } = found;
     let (name, seed) = (exam.script.name, exam.seed);
-    let thorough = if arguments.thorough { " --thorough" } else { "" };
+    let thorough = if thorough { " --thorough" } else { "" };
     let crash = chain.as_ref().map(|chain| format!(" --crash {chain}")).unwrap_or_default();
     format!(
         "{name}, stopped at {operation}: {violation}\n  cargo xtask sim --exhaustive{thorough} \
          --depth {} --only {name:?} --at {operation}{crash} --seed {seed}",
-        arguments.depth
+        exam.effort.depth
     )
 }
 
@@ -81,21 +85,21 @@ fn replay(arguments: &Arguments, exam: &Exam<'_>, operation: u64) -> bool {
         None => {
             let found = exam.stop_at(operation);
             if let Err(found) = &found {
-                println!("{}", tell_how(arguments, exam, found));
+                println!("{}", tell_how(arguments.thorough, exam, found));
             }
             tell(&what, found.map_err(|found| found.violation))
         }
     }
 }
 
-fn conclude(run: &Run, scripts: &[Script], points: u64, effort: Effort, done: &Done) -> bool {
+fn conclude(run: &Run, scripts: &[Script], points: u64, depth: u32, done: &Done) -> bool {
     let counts = format!(
         "{} images of {} scripts, {} of {} operations, depth {}",
         grouped(done.totals.recoveries),
         scripts.len(),
         percent(done.items, points),
         grouped(points),
-        effort.depth,
+        depth,
     );
     let rounds = if done.rounds > 1 { format!(", {} times", done.rounds) } else { String::new() };
     let ending = if done.failures == 0 { Ending::Held } else { Ending::Violated };

@@ -40,8 +40,12 @@ pub(super) fn run(arguments: &Arguments) -> bool {
     let (threads, keep_going) = (arguments.threads, arguments.keep_going);
     let repeats = arguments.thorough && arguments.budget.is_bounded();
     let rounds = if repeats { u64::MAX } else { 1 };
-    let done = Pool { run: &run, threads, keep_going, rounds }
-        .work(&points, |point, seed| examine(point, arguments.thorough.then_some(seed)));
+    let done =
+        Pool { run: &run, threads, keep_going, rounds }.work(&points, |point, round, seed| {
+            // Every call comes first, and pairs of failures then.
+            let thorough = arguments.thorough && (round > 0 || !repeats);
+            examine(point, thorough.then_some(seed))
+        });
     println!("{}", done.totals);
     let counts = format!(
         "{} of {} calls of {} scripts and their recoveries, each with {} kinds of trouble; {} \

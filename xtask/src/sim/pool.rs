@@ -31,11 +31,12 @@ pub(super) struct Done {
 }
 
 impl Pool<'_> {
-    /// Calls `examine` with each of `items` and the seed of the round; a failure is what to print.
+    /// Calls `examine` with each of `items`, the number of the round and its seed; a failure is what
+    /// to print.
     pub(super) fn work<T: Sync>(
         &self,
         items: &[T],
-        examine: impl Fn(&T, u64) -> Result<Totals, String> + Sync,
+        examine: impl Fn(&T, u64, u64) -> Result<Totals, String> + Sync,
     ) -> Done {
         let next = AtomicU64::new(0);
         let failed = AtomicBool::new(false);
@@ -50,7 +51,7 @@ impl Pool<'_> {
         let work = || {
             while let Some((n, round)) = take() {
                 let item = &items[usize::try_from(n).expect("it is below the number of items")];
-                let result = examine(item, self.run.seed().wrapping_add(round));
+                let result = examine(item, round, self.run.seed().wrapping_add(round));
                 let mut sum = sum.lock().expect("no thread panics while it adds up");
                 sum.items += 1;
                 match result {

@@ -50,15 +50,16 @@ pub(super) fn run_twice(arguments: &Arguments) -> bool {
     let run = arguments.budget.begin_at(arguments.start);
     let seeds: Vec<u64> = (0..arguments.twice.unwrap_or(SEEDS)).collect();
     let (threads, keep_going) = (arguments.threads, arguments.keep_going);
-    let done = Pool { run: &run, threads, keep_going, rounds: 1 }.work(&seeds, |number, first| {
-        let seed = first.wrapping_add(*number);
-        let (one, other) = (run_seed(seed, None, false), run_seed(seed, None, false));
-        if one.trace_hash == other.trace_hash && one.totals == other.totals {
-            return Ok(one.totals);
-        }
-        let hashes = format!("{:016x}, then {:016x}", one.trace_hash, other.trace_hash);
-        Err(format!("seed {seed}: {hashes}\n  cargo xtask sim --seed {seed} --trace"))
-    });
+    let done =
+        Pool { run: &run, threads, keep_going, rounds: 1 }.work(&seeds, |number, _, first| {
+            let seed = first.wrapping_add(*number);
+            let (one, other) = (run_seed(seed, None, false), run_seed(seed, None, false));
+            if one.trace_hash == other.trace_hash && one.totals == other.totals {
+                return Ok(one.totals);
+            }
+            let hashes = format!("{:016x}, then {:016x}", one.trace_hash, other.trace_hash);
+            Err(format!("seed {seed}: {hashes}\n  cargo xtask sim --seed {seed} --trace"))
+        });
     let counts = format!("{} seeds twice, equal traces", grouped(done.items));
     let ending = Ending::of(done.items, done.failures == 0);
     run.conclude("B5", "sim", &counts, &ending)
