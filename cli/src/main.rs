@@ -6,8 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod check;
 mod failure;
+mod figures;
 mod ledger;
 mod salvage;
 mod stats;
@@ -31,6 +33,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Ledger(ledger::Args),
+    Bench(bench::Args),
     Check(check::Args),
     Stats(stats::Args),
     Salvage(salvage::Args),
@@ -39,6 +42,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Ledger(args) => ledger::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Salvage(args) => salvage::run(&args),

@@ -11,9 +11,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use icecore::{Commit, Error, Key, Kv, Versionstamp, key, prefix};
+use icecore_disk::random::SeededRandom;
 
 /// What is in a new account.
 const OPENING_BALANCE: u64 = 1000;
+
+/// The most that one transfer moves.
+const AMOUNT_MAX: u64 = 100;
 
 /// So many accounts are opened by one commit.
 const ACCOUNTS_PER_COMMIT: usize = 1000;
@@ -73,6 +77,17 @@ impl Accounts {
     /// How many accounts there are.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
+    }
+
+    /// Two different accounts and an amount.
+    pub(crate) fn choose(&self, random: &SeededRandom) -> Order {
+        let below = |bound: usize| {
+            usize::try_from(random.below(bound as u64)).expect("it is below a usize")
+        };
+        let from = below(self.len());
+        let other = below(self.len() - 1);
+        let to = if other < from { other } else { other + 1 };
+        Order { from, to, amount: 1 + random.below(AMOUNT_MAX) }
     }
 
     fn key(&self, account: usize) -> Key {

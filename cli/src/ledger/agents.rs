@@ -16,15 +16,10 @@ use icecore_disk::random::SeededRandom;
 use super::accounts::{Accounts, Order, TransferId};
 use super::journal::{Acknowledgement, Journal};
 use crate::failure::Failure;
+use crate::figures::{histogram, merged, record};
 
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-
-/// The most that one transfer moves.
-const AMOUNT_MAX: u64 = 100;
-
-/// Latencies are kept to three significant digits.
-const LATENCY_DIGITS: u8 = 3;
 
 /// Who works, on what.
 pub(crate) struct Agents<'a> {
@@ -101,10 +96,7 @@ impl Agents<'_> {
                 .collect::<Result<Vec<_>, Failure>>()
         })?;
         let elapsed = self.clock.monotonic() - begun;
-        let mut latency_ns = new_histogram();
-        for histogram in histograms {
-            latency_ns.add(histogram).expect("the histogram grows as needed");
-        }
+        let latency_ns = merged(histograms);
         let Progress { transfers, conflicts, .. } = desk.progress(elapsed);
         Ok(Tally { transfers, conflicts, latency_ns, elapsed })
     }
@@ -136,10 +128,10 @@ impl Agents<'_> {
         desk: &Desk,
     ) -> Result<Histogram<u64>, Failure> {
         let _alarm = Alarm { desk };
-        let mut latency_ns = new_histogram();
+        let mut latency_ns = histogram();
         let mut number = 0;
         while !desk.stopping.load(Ordering::Relaxed) {
-            let order = self.choose(random);
+            let order = self.accounts.choose(random);
             number += 1;
             if let Err(failure) = self.carry_out(&order, agent, number, desk, &mut latency_ns) {
                 desk.give_up();
@@ -164,26 +156,13 @@ impl Agents<'_> {
         let Some(versionstamp) = outcome.done else { return Ok(()) };
         desk.transfers.fetch_add(1, Ordering::Relaxed);
         let took = self.clock.monotonic() - begun;
-        latency_ns
-            .record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX))
-            .expect("the histogram grows as needed");
+        record(latency_ns, took);
         match (self.journal, id) {
             (Some(journal), Some(id)) => journal
                 .acknowledge(&Acknowledgement { id, order: *order, versionstamp })
                 .map_err(|e| Failure::io("write an acknowledgement", &e)),
             _ => Ok(()),
         }
-    }
-
-    /// Two different accounts and an amount.
-    fn choose(&self, random: &SeededRandom) -> Order {
-        let below = |bound: usize| {
-            usize::try_from(random.below(bound as u64)).expect("it is below a usize")
-        };
-        let from = below(self.accounts.len());
-        let other = below(self.accounts.len() - 1);
-        let to = if other < from { other } else { other + 1 };
-        Order { from, to, amount: 1 + random.below(AMOUNT_MAX) }
     }
 }
 
@@ -214,10 +193,6 @@ impl Desk {
             elapsed,
         }
     }
-}
-
-fn new_histogram() -> Histogram<u64> {
-    Histogram::new(LATENCY_DIGITS).expect("the number of digits is between 0 and 5")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! - [`crash`]: kills a child again and again.
 //! - [`verify`]: what a store must still hold after that.
 
-mod accounts;
+pub(crate) mod accounts;
 mod agents;
 mod crash;
 mod journal;
@@ -29,6 +29,7 @@ use self::agents::{Agents, Progress};
 use self::journal::Journal;
 use self::report::Report;
 use crate::failure::Failure;
+use crate::figures::parse_seconds;
 use crate::{print, print_json};
 
 /// Let agents move money between accounts, and prove that none was lost.
@@ -79,11 +80,6 @@ impl Args {
         let drawn = self.seed.map_or_else(|| SystemRandom.next_u64(), Ok);
         drawn.map_err(|e| Failure::io("draw a random number", &e))
     }
-}
-
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
 /// The directory of the store: the one that was asked for, or one that goes when this goes.
