@@ -12,6 +12,7 @@ mod failure;
 mod figures;
 mod ledger;
 mod salvage;
+mod serve;
 mod stats;
 mod store;
 
@@ -37,6 +38,7 @@ enum Command {
     Check(check::Args),
     Stats(stats::Args),
     Salvage(salvage::Args),
+    Serve(serve::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Salvage(args) => salvage::run(&args),
+        Command::Serve(args) => serve::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

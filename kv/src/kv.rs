@@ -146,6 +146,20 @@ impl Kv {
         Builder::within(environment)
     }
 
+    /// The identity of the store: a random number that it got when it was created. A copy made by
+    /// [`Kv::checkpoint`] has another.
+    ///
+    /// ```
+    /// use icecore::Kv;
+    ///
+    /// let (one, other) = (Kv::in_memory()?, Kv::in_memory()?);
+    /// assert_ne!(one.id(), other.id());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn id(&self) -> [u8; 16] {
+        self.engine().database_id().0
+    }
+
     /// Sets one key, whatever it held before. An expiry that it had is gone.
     ///
     /// ```

@@ -137,6 +137,22 @@ impl Selector {
         Selector::of(None, Bound::Unbounded, Bound::Unbounded)
     }
 
+    /// The keys whose [encodings](Key::encoded) lie in `[start, end)`, for programs that know keys
+    /// by these alone, as a server does. The bounds may be any bytes.
+    ///
+    /// ```
+    /// use icecore::{Kv, Selector, key};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.atomic().set(key!["a"], 1).set(key!["b"], 2).set(key![true], 3).commit()?;
+    /// assert_eq!(kv.count(Selector::encoded(b"\x02b", b"\xff"))?, 2);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn encoded(start: &[u8], end: &[u8]) -> Selector {
+        let bound = |encoded: &[u8]| Key::from_stored([&[DATA], encoded].concat());
+        Selector::of(None, Bound::Included(bound(start)), Bound::Excluded(bound(end)))
+    }
+
     /// The keys that begin with the parts of `key` and have at least one part more.
     ///
     /// ```

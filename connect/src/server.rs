@@ -1,0 +1,166 @@
+//! The server: it listens, serves connections, and ends in order.
+//!
+//! 1. One port speaks HTTP/1.1, and HTTP/2 to whoever begins with it.
+//! 2. *The end*: nothing new is accepted; watches end, each connection after the request that it is
+//!    at; what is still going on after a while is cut off; the stores are closed, which makes every
+//!    commit durable. A commit that was begun is never given up, whatever becomes of its connection.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use icecore::Kv;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+use crate::connection;
+use crate::database::{Database, Served};
+use crate::settings::Settings;
+use crate::state::State;
+
+/// How long to wait after a connection could not be accepted, because the process has too many
+/// files open, say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A server that listens, and serves once it [runs](Server::run).
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    state: Arc<State>,
+    shutdown: watch::Sender<bool>,
+}
+
+/// Why a server does not start or did not end as it should.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The settings contradict each other, or themselves.
+    Settings(String),
+    /// The address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// A store could not be closed.
+    Close(icecore::Error),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServeError::Settings(what) => f.write_str(what),
+            ServeError::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            ServeError::Close(error) => {
+                write!(f, "the store was not closed as it should be: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl Server {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// [`ServeError::Settings`] where two databases have one name, a name is none, or plain HTTP
+    /// would be heard by other machines; [`ServeError::Listen`].
+    pub async fn bind(settings: Settings, databases: Vec<Served>) -> Result<Server, ServeError> {
+        check(&settings, &databases).map_err(ServeError::Settings)?;
+        let failed = |error| ServeError::Listen(settings.address, error);
+        let listener = TcpListener::bind(settings.address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let (shutdown, receiver) = watch::channel(false);
+        let databases = databases.into_iter().map(Database::new).collect();
+        let state = Arc::new(State::new(settings, databases, receiver));
+        Ok(Server { listener, address, state, shutdown })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens, as the URL of the database at `/`.
+    pub fn url(&self) -> String {
+        let scheme = if self.state.settings.identity.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Serves until `end` is there, and closes the stores.
+    ///
+    /// # Errors
+    /// [`ServeError::Close`].
+    pub async fn run(self, end: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let mut connections = JoinSet::new();
+        let mut end = pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => self.accept(&mut connections, stream),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection was not accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                // So that what has ended takes no room.
+                Some(_) = connections.join_next() => {}
+            }
+        }
+        self.finish(connections).await
+    }
+
+    fn accept(&self, connections: &mut JoinSet<()>, stream: TcpStream) {
+        match Arc::clone(&self.state.budget.connections).try_acquire_owned() {
+            Ok(permit) => {
+                let served = connection::serve(Arc::clone(&self.state), stream);
+                connections.spawn(async move {
+                    served.await;
+                    drop(permit);
+                });
+            }
+            Err(_) => self.state.metrics.refuse_connection(),
+        }
+    }
+
+    async fn finish(self, mut connections: JoinSet<()>) -> Result<(), ServeError> {
+        let Server { listener, state, shutdown, .. } = self;
+        drop(listener);
+        shutdown.send_replace(true);
+        tracing::info!(connections = connections.len(), "ending");
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if timeout(state.settings.drain_timeout, drained).await.is_err() {
+            tracing::warn!(connections = connections.len(), "connections are cut off");
+            connections.shutdown().await;
+        }
+        let stores: Vec<Kv> = state.databases.iter().map(|database| database.kv.clone()).collect();
+        let close = move || stores.iter().try_for_each(Kv::close);
+        let closed = spawn_blocking(close).await.expect("closing a store does not panic");
+        closed.map_err(ServeError::Close)
+    }
+}
+
+/// Whether the settings make sense together.
+fn check(settings: &Settings, databases: &[Served]) -> Result<(), String> {
+    let names: Vec<_> = databases.iter().map(|served| served.name.as_deref()).collect();
+    for (place, name) in names.iter().enumerate() {
+        if let Some(name) = name.filter(|name| !crate::is_database_name(name)) {
+            return Err(format!("{name:?} is no name of a database: use letters, digits, - and _"));
+        }
+        if names[..place].contains(name) {
+            let name = name.unwrap_or("at /");
+            return Err(format!("there are two databases {name}"));
+        }
+    }
+    let is_heard = !settings.address.ip().is_loopback();
+    if is_heard && settings.identity.is_none() && !settings.insecure_http {
+        let address = settings.address;
+        return Err(format!("tokens and data would be sent in the clear to and from {address}"));
+    }
+    Ok(())
+}

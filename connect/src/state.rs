@@ -1,0 +1,53 @@
+//! What all connections share.
+
+use std::sync::Arc;
+
+use hyper::HeaderMap;
+use tokio::sync::{Semaphore, watch};
+
+use crate::budget::Budget;
+use crate::client::Reader;
+use crate::database::Database;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) databases: Vec<Database>,
+    pub(crate) budget: Budget,
+    pub(crate) metrics: Metrics,
+    /// Places for watches, of each token of each database.
+    pub(crate) watches_of_tokens: Vec<Vec<Arc<Semaphore>>>,
+    /// Whether the server is about to end.
+    pub(crate) shutdown: watch::Receiver<bool>,
+}
+
+impl State {
+    pub(crate) fn new(
+        settings: Settings,
+        databases: Vec<Database>,
+        shutdown: watch::Receiver<bool>,
+    ) -> State {
+        let places = |_| Arc::new(Semaphore::new(settings.watches_per_token_max));
+        let of_tokens = |database: &Database| (0..database.tokens.len()).map(places).collect();
+        State {
+            watches_of_tokens: databases.iter().map(of_tokens).collect(),
+            budget: Budget::new(&settings),
+            metrics: Metrics::default(),
+            settings,
+            databases,
+            shutdown,
+        }
+    }
+
+    /// The place of the database with this name.
+    pub(crate) fn find(&self, name: Option<&str>) -> Option<usize> {
+        self.databases.iter().position(|database| database.name.as_deref() == name)
+    }
+
+    /// For whom values are rewritten.
+    pub(crate) fn reader(&self, headers: &HeaderMap) -> Reader {
+        if self.settings.normalise { Reader::of(headers) } else { Reader::Plain }
+    }
+}

@@ -1,0 +1,192 @@
+//! `watch`: the state of a few keys, again and again.
+//!
+//! 1. The stream begins with a ping; then comes the first frame, and one after every commit that
+//!    touches a watched key, unless another commit follows so quickly that they share one. In
+//!    between a ping comes whenever nothing else came for a while.
+//! 2. *A stream holds no frame.* One is read when the connection can take it, and given away. What
+//!    is kept for a stream does not grow, however slow its client and however many the commits.
+//! 3. Frames are read on threads that may wait for a disk, as everything of the store.
+//! 4. A store that is open for reading only hears of no commits, and nothing but the passing of time
+//!    changes it: what has expired is found out with every ping.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use icecore::{Entry, Error, Key, Kv, Versionstamp};
+use prost::Message;
+use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::budget::Pool;
+use crate::client::Reader;
+use crate::error::Refusal;
+use crate::frame::{PING, frame};
+use crate::limits::{KEY_BYTES_MAX, WATCH_KEYS_MAX};
+use crate::message;
+use crate::read::malformed;
+use crate::write::key;
+
+/// The keys that a request names.
+pub(crate) fn decode(body: Bytes) -> Result<Vec<Key>, Refusal> {
+    let message::Watch { keys } = message::Watch::decode(body).map_err(malformed)?;
+    if keys.len() > WATCH_KEYS_MAX {
+        return Err(Refusal::bad("Too many keys watched in a single watch request."));
+    }
+    if keys.iter().any(|watched| watched.key.len() > KEY_BYTES_MAX) {
+        return Err(Refusal::bad("A key exceeds the key size limit."));
+    }
+    keys.iter().map(|watched| key(&watched.key)).collect()
+}
+
+/// What a stream needs of the server.
+pub(crate) struct Place {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) reader: Reader,
+    pub(crate) ping: Duration,
+    pub(crate) shutdown: watch::Receiver<bool>,
+    /// Gives the place of this stream back.
+    pub(crate) _permits: Vec<OwnedSemaphorePermit>,
+}
+
+/// A stream of frames.
+pub(crate) struct Frames {
+    /// Away while somebody reads a frame, and after the end.
+    source: Option<Source>,
+    news: Arc<News>,
+    pings: Interval,
+    place: Place,
+}
+
+/// Where frames come from.
+enum Source {
+    Watch(icecore::Watch),
+    /// A store that tells of nothing.
+    Silent {
+        kv: Kv,
+        keys: Vec<Key>,
+        seen: Option<Vec<Option<Versionstamp>>>,
+    },
+    /// No keys: nothing ever changes, and a stream that ended would be opened again.
+    Nothing,
+}
+
+/// Whether there may be a frame.
+struct News(Notify);
+
+impl Wake for News {
+    fn wake(self: Arc<News>) {
+        self.0.notify_one();
+    }
+
+    fn wake_by_ref(self: &Arc<News>) {
+        self.0.notify_one();
+    }
+}
+
+impl Frames {
+    /// The frames of `keys`.
+    pub(crate) fn new(
+        kv: &Kv,
+        keys: Vec<Key>,
+        read_only: bool,
+        place: Place,
+    ) -> Result<Frames, Error> {
+        let source = if keys.is_empty() {
+            Source::Nothing
+        } else if read_only {
+            Source::Silent { kv: kv.clone(), keys, seen: None }
+        } else {
+            Source::Watch(kv.watch(keys)?.raw(true))
+        };
+        let mut pings = interval(place.ping);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let news = Arc::new(News(Notify::new()));
+        news.0.notify_one();
+        Ok(Frames { source: Some(source), news, pings, place })
+    }
+
+    /// The next piece of the stream; `None` at its end.
+    pub(crate) async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.place.shutdown.wait_for(|is_over| *is_over) => return None,
+                // At first at once.
+                _ = self.pings.tick() => {
+                    if matches!(self.source, Some(Source::Silent { .. })) {
+                        self.news.0.notify_one();
+                    }
+                    return Some(PING);
+                }
+                () = self.news.0.notified() => {}
+            }
+            match self.look().await? {
+                Poll::Pending => {}
+                Poll::Ready(frame) => {
+                    self.pings.reset();
+                    return Some(frame);
+                }
+            }
+        }
+    }
+
+    /// Reads a frame, if there is news.
+    async fn look(&mut self) -> Option<Poll<Bytes>> {
+        let (mut source, news) = (self.source.take()?, Arc::clone(&self.news));
+        let reader = self.place.reader;
+        let looked = self.place.pool.run(move || {
+            let frame = source.poll(&Waker::from(news), reader);
+            (source, frame)
+        });
+        // It panics where the store has a bug; then the stream is at its end.
+        let (source, polled) = looked.await.ok()?;
+        match polled {
+            Poll::Pending => {
+                self.source = Some(source);
+                Some(Poll::Pending)
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                // Whether there is more is found out before anybody waits.
+                if matches!(source, Source::Watch(_)) {
+                    self.news.0.notify_one();
+                }
+                self.source = Some(source);
+                Some(Poll::Ready(frame))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tracing::error!(%error, "a watch has failed");
+                None
+            }
+            Poll::Ready(None) => None,
+        }
+    }
+}
+
+impl Source {
+    fn poll(&mut self, waker: &Waker, reader: Reader) -> Poll<Option<Result<Bytes, Error>>> {
+        match self {
+            Source::Watch(watch) => {
+                let polled = watch.poll_next(&mut Context::from_waker(waker));
+                polled.map(|entries| entries.map(|e| e.map(|entries| frame(&entries, reader))))
+            }
+            Source::Silent { kv, keys, seen } => match kv.get_all(&*keys) {
+                Ok(entries) => note(seen, &entries).map(|()| Some(Ok(frame(&entries, reader)))),
+                Err(error) => Poll::Ready(Some(Err(error))),
+            },
+            Source::Nothing => Poll::Pending,
+        }
+    }
+}
+
+/// Whether these entries are others than those that were seen.
+fn note(seen: &mut Option<Vec<Option<Versionstamp>>>, entries: &[Entry]) -> Poll<()> {
+    let stamps = entries.iter().map(|entry| entry.versionstamp).collect();
+    let stamps = Some(stamps);
+    if *seen == stamps {
+        return Poll::Pending;
+    }
+    *seen = stamps;
+    Poll::Ready(())
+}
