@@ -17,7 +17,7 @@ use bytes::Bytes;
 use icecore::{Entry, Error, Key, Kv, Versionstamp};
 use prost::Message;
 use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::budget::Pool;
 use crate::client::Reader;
@@ -56,6 +56,7 @@ pub(crate) struct Frames {
     source: Option<Source>,
     news: Arc<News>,
     pings: Interval,
+    has_begun: bool,
     place: Place,
 }
 
@@ -100,20 +101,22 @@ impl Frames {
         } else {
             Source::Watch(kv.watch(keys)?.raw(true))
         };
-        let mut pings = interval(place.ping);
+        let mut pings = interval_at(Instant::now() + place.ping, place.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let news = Arc::new(News(Notify::new()));
         news.0.notify_one();
-        Ok(Frames { source: Some(source), news, pings, place })
+        Ok(Frames { source: Some(source), news, pings, has_begun: false, place })
     }
 
     /// The next piece of the stream; `None` at its end.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            return Some(PING);
+        }
         loop {
             tokio::select! {
                 biased;
                 _ = self.place.shutdown.wait_for(|is_over| *is_over) => return None,
-                // At first at once.
                 _ = self.pings.tick() => {
                     if matches!(self.source, Some(Source::Silent { .. })) {
                         self.news.0.notify_one();

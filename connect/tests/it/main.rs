@@ -1,0 +1,17 @@
+//! The server as its clients see it: bytes on a socket.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
+
+#[path = "../../src/message.rs"]
+#[allow(dead_code, reason = "the tests need not speak of everything")]
+mod message;
+
+mod data_path;
+mod harness;
+mod hostile;
+mod negotiation;
+mod operations;
+mod readers;
+mod watching;
+mod wire;
+mod writing;
