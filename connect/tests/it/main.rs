@@ -7,6 +7,7 @@
 mod message;
 
 mod data_path;
+mod encrypted;
 mod harness;
 mod hostile;
 mod negotiation;
