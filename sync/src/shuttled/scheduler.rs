@@ -122,6 +122,8 @@ pub(super) struct Seeded<S> {
     early: u64,
     /// How many such turns are left to it.
     early_left: u32,
+    /// Before so many more choices there is none, so that not all are spent at the beginning.
+    quiet: u32,
     on_step: fn(u64),
     on_begin: fn(u64),
     awake: Vec<TaskId>,
@@ -137,6 +139,7 @@ impl<S: Iterator<Item = u64>> Seeded<S> {
             policy,
             early: 0,
             early_left: 0,
+            quiet: 0,
             on_step,
             on_begin,
             awake: Vec::new(),
@@ -151,6 +154,7 @@ impl<S: Iterator<Item = u64>> Scheduler for Seeded<S> {
         self.dice = Dice::new(seed);
         self.early = self.dice.among(&[0, 1000, 200, 50]);
         self.early_left = EARLY_MAX;
+        self.quiet = self.dice.among(&[0, 0, 300, 3_000]);
         self.policy = if seed.is_multiple_of(2) {
             Policy::Walk { stay: self.dice.among(&[0, 32, 56, 62, 63]) }
         } else {
@@ -176,7 +180,9 @@ impl<S: Iterator<Item = u64>> Scheduler for Seeded<S> {
                 stays |= Some(task) == current;
             }
         }
-        let may_be_early = self.early > 0 && self.early_left > 0 && keeps.is_some();
+        self.quiet = self.quiet.saturating_sub(1);
+        let has_early = self.early > 0 && self.early_left > 0;
+        let may_be_early = has_early && self.quiet == 0 && keeps.is_some();
         let is_early = may_be_early && self.dice.below(self.early) == 0;
         self.early_left -= u32::from(is_early);
         if keeps.is_some() && self.awake.is_empty() && !time::is_firing() {

@@ -12,6 +12,9 @@ use super::checks::{Check, Form};
 /// the piece of work that it has begun.
 const GRACE: Duration = Duration::from_secs(600);
 
+/// How long to wait before looking again whether a check has ended.
+const GLANCE: Duration = Duration::from_millis(5);
+
 /// This very program, copied to where nobody replaces it: one of the checks builds it anew, with
 /// planted bugs, while the others are still to come.
 #[derive(Debug)]
@@ -142,8 +145,17 @@ fn listen(
             }
         }
     }
-    let status = child.wait().map_err(|e| format!("cannot wait for it: {e}"))?;
-    Ok((said, status.success(), begun.elapsed()))
+    // It may have closed its output and go on.
+    loop {
+        match child.try_wait().map_err(|e| format!("cannot wait for it: {e}"))? {
+            Some(status) => return Ok((said, status.success(), begun.elapsed())),
+            None if begun.elapsed() < limit => std::thread::park_timeout(GLANCE),
+            None => {
+                end(&mut child);
+                return Err(format!("it said all and did not end within {} s", limit.as_secs()));
+            }
+        }
+    }
 }
 
 /// Kills `child` and everything that it has started.
@@ -188,5 +200,15 @@ mod tests {
         assert!(matches!(judge("9 kills; seed 1; 3 s; VIOLATED", true), Ended::Failed(_)));
         assert!(matches!(judge("9 kills; seed 1; 3 s; held", false), Ended::Failed(_)));
         assert!(matches!(judge("", true), Ended::Failed(_)));
+    }
+
+    #[test]
+    fn a_check_that_closes_its_output_and_does_not_end_is_ended() {
+        let folder = tempfile::tempdir().expect("there is room for a directory");
+        let program = Program { path: PathBuf::from("/bin/sh"), _folder: folder };
+        let words = ["-c".to_owned(), "exec >&-; sleep 600".to_owned()];
+        let check = &super::super::checks::ALL[0];
+        let why = listen(&program, &words, check, Duration::from_millis(50)).err();
+        assert_eq!(why.as_deref(), Some("it said all and did not end within 0 s"));
     }
 }
