@@ -52,7 +52,7 @@ impl Entry {
     /// Makes an absent entry what the store says of its key.
     pub(crate) fn fill(&mut self, record: Option<Record>) -> Result<(), Error> {
         let Some(Record { value, stamp, expires_at }) = record else { return Ok(()) };
-        let value = Value::decode(&value).map_err(|bad| Error::bad_value(self.key.clone(), bad))?;
+        let value = Value::decode(value).map_err(|bad| Error::bad_value(self.key.clone(), bad))?;
         (self.value, self.versionstamp) = (Some(value), Some(stamp));
         self.expires_at = expires_at;
         Ok(())

@@ -180,7 +180,7 @@ fn stored_number(serialized: &[u8]) -> Result<Number, Error> {
 }
 
 fn stored(current: Option<Current<'_>>) -> Result<Option<Value>, Error> {
-    let decode = |current: Current<'_>| Value::decode(&Bytes::copy_from_slice(current.value));
+    let decode = |current: Current<'_>| Value::decode(Bytes::copy_from_slice(current.value));
     current.map(decode).transpose().map_err(|bad: BadValue| Error::UnknownFormat {
         file: "the stored value".to_owned(),
         what: bad.to_string(),

@@ -191,7 +191,7 @@ impl MessageRow {
         let mut reader = Reader::new(stored);
         let row = MessageRow::read(&mut reader, stored)?;
         let malformed = BadRow::Malformed(reader.malformed("a payload"));
-        let payload = Value::decode(&row.payload).map_err(|_| malformed)?;
+        let payload = Value::decode(row.payload.clone()).map_err(|_| malformed)?;
         Ok((row, payload))
     }
 
