@@ -6,6 +6,7 @@ mod bank;
 mod blocklog;
 #[cfg(target_os = "linux")]
 mod chronicle;
+mod connect_check;
 mod coverage;
 mod damage;
 mod deno_diff;
@@ -60,6 +61,8 @@ enum Task {
     Sim(sim::Arguments),
     /// Compares the store with the real Deno.
     DenoDiff(deno_diff::Arguments),
+    /// Lets real programs of Deno and Node use a store that is served.
+    ConnectCheck(connect_check::Arguments),
     /// Kills a process at work again and again, and looks for what it had acknowledged.
     Kill9(kill9::Arguments),
     /// The process that is killed.
@@ -125,6 +128,7 @@ fn main() -> ExitCode {
         Task::Loom(arguments) => loom::run(&arguments),
         Task::Sim(arguments) => sim::run(&arguments),
         Task::DenoDiff(arguments) => deno_diff::run(&arguments),
+        Task::ConnectCheck(arguments) => connect_check::run(&arguments),
         Task::Kill9(arguments) => kill9::run(&arguments),
         Task::Kill9Child(arguments) => kill9::run_child(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),

@@ -159,7 +159,8 @@ impl Deno {
         }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// It, with these arguments and an environment of its own.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command
             .args(arguments)

@@ -9,7 +9,7 @@
 mod bytes;
 mod compare;
 mod defects;
-mod deno;
+pub(crate) mod deno;
 mod generate;
 mod history;
 mod ours;
