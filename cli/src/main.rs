@@ -8,6 +8,7 @@
 
 mod bench;
 mod check;
+mod compact;
 mod failure;
 mod figures;
 mod ledger;
@@ -36,6 +37,7 @@ enum Command {
     Ledger(ledger::Args),
     Bench(bench::Args),
     Check(check::Args),
+    Compact(compact::Args),
     Stats(stats::Args),
     Salvage(salvage::Args),
     Serve(serve::Args),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Ledger(args) => ledger::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Compact(args) => compact::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Salvage(args) => salvage::run(&args),
         Command::Serve(args) => serve::run(&args),

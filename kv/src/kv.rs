@@ -259,6 +259,30 @@ impl Kv {
         Ok(self.engine().flush()?)
     }
 
+    /// Flushes, and merges tables until there is nothing left to gain: what was deleted, overwritten
+    /// or has expired gives back its space. The store does so by itself, as it is written to; this
+    /// is for the moment after many deletions, and before a copy is made.
+    ///
+    /// ```
+    /// use icecore::{Kv, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for day in 1..=9 {
+    ///     kv.set(key!["visits", day], day * 100)?;
+    /// }
+    /// kv.flush()?;
+    /// kv.atomic().delete_range(prefix!["visits"]).commit()?.versionstamp();
+    /// kv.compact()?;
+    /// assert_eq!(kv.stats()?.levels.iter().map(|level| level.entries).sum::<u64>(), 0);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Kv::flush`].
+    pub fn compact(&self) -> Result<(), Error> {
+        Ok(self.engine().compact()?)
+    }
+
     /// Copies the store, as it is at this moment, into the new or empty directory `path` on the same
     /// disk, and gives the versionstamp that the copy is at. Tables are linked, not copied, where
     /// the file system allows it.

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests damage files behind the store's back")]
 
 mod bench;
+mod compact;
 mod inspect;
 mod ledger;
 mod salvage;
