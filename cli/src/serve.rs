@@ -87,6 +87,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         ..Settings::default()
     };
     // All that can be wrong with a call is found before a store is opened.
+    let hint = "--tls-cert FILE --tls-key FILE; or --insecure-http, if nobody listens on the way";
+    settings.check().map_err(|what| Failure::problem(what).hint(hint))?;
     let tokens = tokens(args)?;
     let mut paths = vec![(None, &args.store)];
     paths.extend(args.databases.iter().map(|(name, path)| (Some(name.clone()), path)));

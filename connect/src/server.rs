@@ -157,10 +157,5 @@ fn check(settings: &Settings, databases: &[Served]) -> Result<(), String> {
             return Err(format!("there are two databases {name}"));
         }
     }
-    let is_heard = !settings.address.ip().is_loopback();
-    if is_heard && settings.identity.is_none() && !settings.insecure_http {
-        let address = settings.address;
-        return Err(format!("tokens and data would be sent in the clear to and from {address}"));
-    }
-    Ok(())
+    settings.check()
 }

@@ -69,3 +69,28 @@ impl Default for Settings {
         }
     }
 }
+
+impl Settings {
+    /// Whether tokens and data stay where they belong.
+    ///
+    /// ```
+    /// use icecore_connect::Settings;
+    ///
+    /// let address = "0.0.0.0:4512".parse().unwrap();
+    /// assert!(Settings { address, ..Settings::default() }.check().is_err());
+    /// assert!(Settings { address, insecure_http: true, ..Settings::default() }.check().is_ok());
+    /// ```
+    ///
+    /// # Errors
+    /// A text that says what is wrong: other machines could hear what is sent without TLS.
+    pub fn check(&self) -> Result<(), String> {
+        let is_heard = !self.address.ip().is_loopback();
+        if is_heard && self.identity.is_none() && !self.insecure_http {
+            let address = self.address;
+            return Err(format!(
+                "tokens and data would be sent in the clear to and from {address}"
+            ));
+        }
+        Ok(())
+    }
+}

@@ -8,6 +8,7 @@ mod compact;
 mod inspect;
 mod ledger;
 mod salvage;
+mod serve;
 
 use std::path::Path;
 use std::process::{Command, Output};
