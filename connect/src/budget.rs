@@ -26,8 +26,10 @@ const READS: usize = 32;
 const WRITES: usize = 32;
 /// Frames of watches that are read at once.
 const FRAMES: usize = 16;
+/// Looks for messages that are taken at once.
+const RECEIVES: usize = 8;
 /// The threads that all of them need, and a few for what happens once.
-pub(crate) const BLOCKING_THREADS: usize = READS + WRITES + FRAMES + 16;
+pub(crate) const BLOCKING_THREADS: usize = READS + WRITES + FRAMES + RECEIVES + 16;
 
 /// The longest answer that needs no place among the large ones.
 pub(crate) const SMALL_BYTES: usize = 1 << 20;
@@ -45,7 +47,7 @@ const UNIT_BYTES: usize = 1 << 10;
 pub(crate) struct Pool(Arc<Semaphore>);
 
 impl Pool {
-    fn new(threads: usize) -> Arc<Pool> {
+    pub(crate) fn new(threads: usize) -> Arc<Pool> {
         Arc::new(Pool(Arc::new(Semaphore::new(threads))))
     }
 
@@ -70,6 +72,7 @@ pub(crate) struct Budget {
     pub(crate) reads: Arc<Pool>,
     pub(crate) writes: Arc<Pool>,
     pub(crate) frames: Arc<Pool>,
+    pub(crate) receives: Arc<Pool>,
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
@@ -85,6 +88,7 @@ impl Budget {
             reads: Pool::new(READS),
             writes: Pool::new(WRITES),
             frames: Pool::new(FRAMES),
+            receives: Pool::new(RECEIVES),
             small: semaphore(SMALL_ANSWERS_BYTES / UNIT_BYTES),
             large: semaphore(LARGE_ANSWERS),
             bodies: semaphore(BODIES_BYTES / UNIT_BYTES),

@@ -68,6 +68,16 @@ impl Refusal {
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, "Too many watches are open.")
     }
 
+    /// Nobody has this message, or not any more.
+    pub(crate) fn attempt_over() -> Refusal {
+        Refusal::new(StatusCode::GONE, "The attempt is over.")
+    }
+
+    /// Too many messages are in the hands of receivers.
+    pub(crate) fn too_many_messages() -> Refusal {
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "Too many messages are not settled.")
+    }
+
     /// Something is wrong here. Nothing took effect.
     pub(crate) fn internal() -> Refusal {
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL)
@@ -87,6 +97,11 @@ impl From<Error> for Refusal {
             | ErrorKind::LimitExceeded { .. }
             | ErrorKind::TypeMismatch => Refusal::bad(error.text()),
             ErrorKind::Closed => Refusal::unavailable(),
+            // Nothing took effect, and it may work later.
+            ErrorKind::OutOfSpace | ErrorKind::Poisoned => {
+                tracing::error!(%error, "the store takes no commit");
+                Refusal::unavailable()
+            }
             ErrorKind::OutcomeUnknown => {
                 tracing::error!(%error, "the outcome of a commit is unknown");
                 Refusal::unknown_outcome()

@@ -41,6 +41,17 @@ pub(crate) const WATCH_BODY_MAX: usize = 32 << 10;
 /// Bytes of the body of a write: its payload several times over.
 pub(crate) const WRITE_BODY_MAX: usize = 4 << 20;
 
+/// Bytes of the body of a call about messages.
+pub(crate) const QUEUE_BODY_MAX: usize = 8 << 10;
+/// How long a call waits for a message, unless it says otherwise, and at most.
+pub(crate) const WAIT_MS: u64 = 20_000;
+pub(crate) const WAIT_MS_MAX: u64 = 60_000;
+/// How long a receiver has for a message, unless he says otherwise, and at most.
+pub(crate) const LEASE_MS: u64 = 60_000;
+pub(crate) const LEASE_MS_MAX: u64 = 3_600_000;
+/// Messages that are in the hands of receivers.
+pub(crate) const LEASES_MAX: usize = 10_000;
+
 /// Bytes of one answer: a thousand of the largest entries, and a little.
 pub(crate) const ANSWER_BYTES_MAX: usize = 80 << 20;
 

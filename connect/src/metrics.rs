@@ -18,16 +18,20 @@ pub(crate) enum Method {
     SnapshotRead,
     AtomicWrite,
     Watch,
+    Receive,
+    Finish,
     Health,
     Metrics,
     Other,
 }
 
-const METHODS: [(Method, &str); 7] = [
+const METHODS: [(Method, &str); 9] = [
     (Method::Exchange, "exchange"),
     (Method::SnapshotRead, "snapshot_read"),
     (Method::AtomicWrite, "atomic_write"),
     (Method::Watch, "watch"),
+    (Method::Receive, "receive"),
+    (Method::Finish, "finish"),
     (Method::Health, "health"),
     (Method::Metrics, "metrics"),
     (Method::Other, "other"),

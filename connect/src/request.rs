@@ -40,6 +40,8 @@ impl<'a> Target<'a> {
             "v2/snapshot_read" => Method::SnapshotRead,
             "v2/atomic_write" => Method::AtomicWrite,
             "v2/watch" => Method::Watch,
+            "v2/queue/receive" => Method::Receive,
+            "v2/queue/finish" => Method::Finish,
             _ => return None,
         };
         target(database, method)

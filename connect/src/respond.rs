@@ -11,18 +11,22 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use prost::Message;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 
 use crate::auth::Holder;
 use crate::body::Body;
 use crate::budget::SMALL_BYTES;
 use crate::client::Reader;
 use crate::database::Database;
+use crate::drive::drive;
 use crate::error::Refusal;
 use crate::limits::{
-    ANSWER_BYTES_MAX, EXCHANGE_BODY_MAX, READ_BODY_MAX, WATCH_BODY_MAX, WRITE_BODY_MAX,
+    ANSWER_BYTES_MAX, EXCHANGE_BODY_MAX, QUEUE_BODY_MAX, READ_BODY_MAX, WATCH_BODY_MAX,
+    WRITE_BODY_MAX,
 };
 use crate::metrics::Method;
 use crate::negotiate::exchange;
+use crate::queue;
 use crate::read::Ranges;
 use crate::request::{Target, collect, discard};
 use crate::state::State;
@@ -108,6 +112,8 @@ async fn answer(
         Method::SnapshotRead => call.read(collect(body, READ_BODY_MAX, limit).await?).await,
         Method::AtomicWrite => call.write(body).await,
         Method::Watch => call.watch(collect(body, WATCH_BODY_MAX, limit).await?),
+        Method::Receive => call.receive(&collect(body, QUEUE_BODY_MAX, limit).await?).await,
+        Method::Finish => call.finish(&collect(body, QUEUE_BODY_MAX, limit).await?).await,
         _ => Err(Refusal::not_found()),
     }
 }
@@ -207,6 +213,61 @@ impl Call<'_> {
         let frames = Frames::new(&database.kv, keys, database.read_only, place)?;
         Ok(ok(STREAM, Body::watch(frames, settings.stall_timeout, self.stop)))
     }
+}
+
+impl Call<'_> {
+    async fn receive(&self, body: &[u8]) -> Result<Response<Body>, Refusal> {
+        let (state, database) = (self.state, self.database());
+        if database.read_only {
+            return Err(Refusal::bad("This database is read only."));
+        }
+        let asked = queue::Asked::decode(body)?;
+        let lease = Arc::clone(&state.leases).reserve(self.index)?;
+        let receipt = lease.receipt(&*state.settings.random)?;
+        let mut shutdown = state.shutdown.clone();
+        let receive = database.kv.queue(&asked.queue).receive_async();
+        let over = async {
+            tokio::select! {
+                () = sleep(asked.wait) => {}
+                _ = shutdown.wait_for(|is_over| *is_over) => {}
+            }
+        };
+        let received = drive(&state.budget.receives, receive, over).await;
+        let Some(received) = received.map_err(|_| Refusal::internal())? else { return Ok(empty()) };
+        let received = received?;
+        let Some(message) = received else { return Err(Refusal::unavailable()) };
+        let (encoding, payload) = queue::payload(message.payload(), self.reader);
+        let mut response = ok(STREAM, Body::whole(payload));
+        let mut put = |name, value: &str| {
+            let value = HeaderValue::from_str(value).expect("it is plain text");
+            response.headers_mut().insert(name, value);
+        };
+        put("x-icecore-message", &receipt);
+        put("x-icecore-encoding", encoding);
+        put("x-icecore-attempt", &message.attempt().to_string());
+        put("x-icecore-last-attempt", &message.is_last_attempt().to_string());
+        lease.fill(receipt, message, asked.lease, Arc::clone(&state.budget.writes));
+        Ok(response)
+    }
+
+    async fn finish(&self, body: &[u8]) -> Result<Response<Body>, Refusal> {
+        let ended = queue::Ended::decode(body)?;
+        let message = self.state.leases.take(&ended.message, self.index);
+        let message = message.ok_or_else(Refusal::attempt_over)?;
+        match queue::settle(&self.state.budget.writes, message, ended.ok).await? {
+            Ok(()) => Ok(empty()),
+            Err(error) if error.kind() == icecore::ErrorKind::InvalidArgument => {
+                Err(Refusal::attempt_over())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn empty() -> Response<Body> {
+    let mut response = Response::new(Body::whole(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {

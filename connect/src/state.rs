@@ -9,6 +9,7 @@ use crate::budget::Budget;
 use crate::client::Reader;
 use crate::database::Database;
 use crate::metrics::Metrics;
+use crate::queue::Leases;
 use crate::settings::Settings;
 
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     /// Places for watches, of each token of each database.
     pub(crate) watches_of_tokens: Vec<Vec<Arc<Semaphore>>>,
+    /// Messages in the hands of receivers.
+    pub(crate) leases: Arc<Leases>,
     /// Whether the server is about to end.
     pub(crate) shutdown: watch::Receiver<bool>,
 }
@@ -35,6 +38,7 @@ impl State {
             watches_of_tokens: databases.iter().map(of_tokens).collect(),
             budget: Budget::new(&settings),
             metrics: Metrics::default(),
+            leases: Arc::default(),
             settings,
             databases,
             shutdown,

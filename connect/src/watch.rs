@@ -10,17 +10,18 @@
 //!    changes it: what has expired is found out with every ping.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use icecore::{Entry, Error, Key, Kv, Versionstamp};
 use prost::Message;
-use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::budget::Pool;
 use crate::client::Reader;
+use crate::drive::News;
 use crate::error::Refusal;
 use crate::frame::{PING, frame};
 use crate::limits::{KEY_BYTES_MAX, WATCH_KEYS_MAX};
@@ -73,19 +74,6 @@ enum Source {
     Nothing,
 }
 
-/// Whether there may be a frame.
-struct News(Notify);
-
-impl Wake for News {
-    fn wake(self: Arc<News>) {
-        self.0.notify_one();
-    }
-
-    fn wake_by_ref(self: &Arc<News>) {
-        self.0.notify_one();
-    }
-}
-
 impl Frames {
     /// The frames of `keys`.
     pub(crate) fn new(
@@ -103,8 +91,7 @@ impl Frames {
         };
         let mut pings = interval_at(Instant::now() + place.ping, place.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let news = Arc::new(News(Notify::new()));
-        news.0.notify_one();
+        let news = News::new();
         Ok(Frames { source: Some(source), news, pings, has_begun: false, place })
     }
 
@@ -119,11 +106,11 @@ impl Frames {
                 _ = self.place.shutdown.wait_for(|is_over| *is_over) => return None,
                 _ = self.pings.tick() => {
                     if matches!(self.source, Some(Source::Silent { .. })) {
-                        self.news.0.notify_one();
+                        self.news.tell();
                     }
                     return Some(PING);
                 }
-                () = self.news.0.notified() => {}
+                () = self.news.told() => {}
             }
             match self.look().await? {
                 Poll::Pending => {}
@@ -153,7 +140,7 @@ impl Frames {
             Poll::Ready(Some(Ok(frame))) => {
                 // Whether there is more is found out before anybody waits.
                 if matches!(source, Source::Watch(_)) {
-                    self.news.0.notify_one();
+                    self.news.tell();
                 }
                 self.source = Some(source);
                 Some(Poll::Ready(frame))

@@ -12,6 +12,7 @@ mod harness;
 mod hostile;
 mod negotiation;
 mod operations;
+mod queues;
 mod readers;
 mod watching;
 mod wire;
