@@ -149,10 +149,9 @@ impl Options {
                 "frozen_memtables_max and level0_tables must be positive, level_multiplier at least 2",
             ));
         }
-        if self.table.restart_interval == 0 || self.table.filter_bits_per_key > FILTER_BITS_MAX {
+        if self.table.filter_bits_per_key > FILTER_BITS_MAX {
             return Err(Error::invalid(format!(
-                "table.restart_interval must be positive, table.filter_bits_per_key at most \
-                 {FILTER_BITS_MAX}"
+                "table.filter_bits_per_key must be at most {FILTER_BITS_MAX}"
             )));
         }
         let LogOptions { block_bytes, writes_in_flight, segment_bytes, .. } = self.log;

@@ -481,8 +481,11 @@ pub fn settings(dice: &Dice) -> Options {
         table: TableOptions {
             block_bytes: dice.pick(&[64, 256, 1024, 4096]),
             compression: dice.pick(&[Compression::None, Compression::Lz4]),
-            restart_interval: dice.pick(&[1, 2, 16]),
-            filter_bits_per_key: dice.pick(&[0, 10]),
+            filter_bits_per_key: {
+                // The seeds that have names were found when another setting was drawn here.
+                dice.pick(&[1, 2, 16]);
+                dice.pick(&[0, 10])
+            },
         },
         table_bytes: dice.pick(&[512, 2 << 10, 8 << 10]),
         level0_tables: dice.between(1, 4),

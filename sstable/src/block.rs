@@ -1,24 +1,28 @@
-//! Data blocks: entries in order, each key written as what it adds to the one before.
+//! Data blocks: entries in order, each found by its number.
 //!
 //! ```text
-//! body    := entry+ restart+ count
-//! entry   := shared unshared stamp head expires? unshared-bytes value-bytes     varints
-//! head    := value length × 4 + tag;  tag: 0 deletion, 1 value, 2 value that expires
+//! body    := count prefix-length width zero end* prefix record*
+//! count   := number of records (u32);  prefix-length := u16
+//! width   := 2 or 4 (u8), the bytes of each end;  zero := u8
+//! end     := offset in the body at which the record ends (u16 or u32)
+//! prefix  := what all keys of the block start with
+//! record  := head stamp expires? key-bytes value-bytes                 head, stamp, expires: varints
+//! head    := key length without the prefix x 4 + tag;  tag: 0 deletion, 1 value, 2 value that expires
 //! expires := present with tag 2: ms since the epoch, not 0
-//! restart := offset (u32) of an entry that shares nothing
-//! count   := number of restarts (u32)
 //! ```
 //!
-//! An entry's key is the first `shared` bytes of the key before it and then its own. A body is
-//! valid if and only if there is at least one restart, the first one is 0, each leads to an entry
-//! with shared = 0 and lies after the one before; the entries fill the space before the restarts;
-//! every entry that is no restart shares as much as it can; no key or value is longer than the
-//! model allows; deletions have no value; and the entries are in strict order. Lookups rest on
-//! this but stay in bounds without it.
+//! A value goes on to the end of its record. A body is valid if and only if there is at least one
+//! record; the width is the smallest for the body's length; records follow the prefix and one another
+//! without gaps up to the end of the body; the prefix is as long as it can be; no key or value is
+//! longer than the model allows; deletions have no value; and the entries are in strict order.
+//! Lookups rest on this but stay in bounds without it.
 //!
-//! Shared prefixes and restart points are those of LevelDB's `block_builder`.
+//! Any record can be read without those before it, so steps back cost what steps forward do, and a
+//! search touches the ends and the records that it compares. This is the order of an LMDB page and of
+//! SQLite's cells, with the prefix taken out.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use icecore_model::entry::order;
 use icecore_model::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -31,45 +35,52 @@ const TAG_PUT: usize = 1;
 const TAG_PUT_EXPIRING: usize = 2;
 const TAG_BITS: u32 = 2;
 
-const RESTART_BYTES: usize = 4;
+const HEADER_BYTES: usize = 8;
+const NARROW: usize = 2;
+const WIDE: usize = 4;
 
 /// Builds the body of one block after another.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
-    restart_interval: usize,
+    /// Keys and values of the entries, one after the other.
+    bytes: Vec<u8>,
+    entries: Vec<Held>,
+    /// How long the records are, with whole keys.
+    records: usize,
+    prefix: usize,
     body: Vec<u8>,
-    restarts: Vec<u32>,
-    since_restart: usize,
-    last_key: Vec<u8>,
+}
+
+/// An entry that waits for the end of its block.
+#[derive(Debug)]
+struct Held {
+    stamp: Versionstamp,
+    tag: usize,
+    expires_at: Option<Timestamp>,
+    key: Range<usize>,
+    /// Where its value ends in the bytes.
+    end: usize,
 }
 
 impl BlockBuilder {
-    pub(crate) fn new(restart_interval: usize) -> BlockBuilder {
-        BlockBuilder {
-            restart_interval: restart_interval.max(1),
-            body: Vec::new(),
-            restarts: Vec::new(),
-            since_restart: 0,
-            last_key: Vec::new(),
-        }
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
-        self.restarts.is_empty()
+        self.entries.is_empty()
     }
 
-    /// The length of the body so far.
+    /// The length of the body so far, or a little more.
     pub(crate) fn bytes(&self) -> usize {
-        self.body.len() + (self.restarts.len() + 1) * RESTART_BYTES
+        let count = self.entries.len();
+        let repeated = count.saturating_sub(1) * self.prefix;
+        HEADER_BYTES + count * NARROW + self.records - repeated
     }
 
-    /// At most how much longer the body gets by this entry.
+    /// At most how much longer the body gets by this entry, if it shares what the others share.
     pub(crate) fn cost(entry: &Entry<'_>) -> usize {
         let value = match entry.change {
             Change::Put { value, .. } => value.len(),
             Change::Delete => 0,
         };
-        entry.key.len() + value + 5 * VARINT_BYTES_MAX + RESTART_BYTES
+        entry.key.len() + value + 3 * VARINT_BYTES_MAX + WIDE
     }
 
     /// Adds an entry, which must follow the last one in order.
@@ -77,53 +88,87 @@ impl BlockBuilder {
     /// # Panics
     /// When key or value is longer than the model allows.
     pub(crate) fn add(&mut self, entry: &Entry<'_>) {
-        let restart = self.restarts.is_empty() || self.since_restart == self.restart_interval;
-        let shared = if restart { 0 } else { common(&self.last_key, entry.key) };
-        if restart {
-            let offset = u32::try_from(self.body.len()).expect("a block is below 4 GiB");
-            self.restarts.push(offset);
-            self.since_restart = 0;
-        }
-        self.since_restart += 1;
-        encode_entry(&mut self.body, entry, shared);
-        self.last_key.truncate(shared);
-        self.last_key.extend_from_slice(&entry.key[shared..]);
+        let (tag, value, expires_at) = match entry.change {
+            Change::Delete => (TAG_DELETE, &[][..], None),
+            Change::Put { value, expires_at: None } => (TAG_PUT, value, None),
+            Change::Put { value, expires_at } => (TAG_PUT_EXPIRING, value, expires_at),
+        };
+        assert!(entry.key.len() <= KEY_BYTES_MAX, "keys are limited before they get here");
+        assert!(value.len() <= VALUE_BYTES_MAX, "values are limited before they get here");
+        self.prefix = match self.entries.first() {
+            Some(first) => common(&self.bytes[first.key.clone()][..self.prefix], entry.key),
+            None => entry.key.len(),
+        };
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(entry.key);
+        let key = start..self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        let end = self.bytes.len();
+        let held = Held { stamp: entry.stamp, tag, expires_at, key, end };
+        self.records += held.head_bytes() + (end - start);
+        self.entries.push(held);
     }
 
     /// Completes the body; [`BlockBuilder::clear`] then begins another.
+    ///
+    /// # Panics
+    /// When there is no entry.
     pub(crate) fn finish(&mut self) -> &[u8] {
-        for restart in &self.restarts {
-            self.body.extend_from_slice(&restart.to_le_bytes());
+        let first = self.entries.first().expect("a block has an entry");
+        let prefix = &self.bytes[first.key.start..first.key.start + self.prefix];
+        let mut records = Vec::with_capacity(self.records);
+        let mut ends = Vec::with_capacity(self.entries.len());
+        for held in &self.entries {
+            held.encode(&mut records, &self.bytes, self.prefix);
+            ends.push(records.len());
         }
-        let count = u32::try_from(self.restarts.len()).expect("a block is below 4 GiB");
+        let bytes = |width| HEADER_BYTES + ends.len() * width + prefix.len() + records.len();
+        let width = if bytes(NARROW) <= usize::from(u16::MAX) { NARROW } else { WIDE };
+        let before = bytes(width) - records.len();
+        let count = u32::try_from(ends.len()).expect("a block is below 4 GiB");
+        let prefix_length = u16::try_from(prefix.len()).expect("keys are limited");
+        self.body.clear();
         self.body.extend_from_slice(&count.to_le_bytes());
+        self.body.extend_from_slice(&prefix_length.to_le_bytes());
+        self.body.extend_from_slice(&[if width == NARROW { 2 } else { 4 }, 0]);
+        for end in &ends {
+            let end = u32::try_from(before + end).expect("a block is below 4 GiB");
+            self.body.extend_from_slice(&end.to_le_bytes()[..width]);
+        }
+        self.body.extend_from_slice(prefix);
+        self.body.extend_from_slice(&records);
         &self.body
     }
 
     /// Begins another block.
     pub(crate) fn clear(&mut self) {
-        self.body.clear();
-        self.restarts.clear();
+        self.bytes.clear();
+        self.entries.clear();
+        self.records = 0;
     }
 }
 
-fn encode_entry(out: &mut Vec<u8>, entry: &Entry<'_>, shared: usize) {
-    let (tag, value, expires_at) = match entry.change {
-        Change::Delete => (TAG_DELETE, &[][..], None),
-        Change::Put { value, expires_at: None } => (TAG_PUT, value, None),
-        Change::Put { value, expires_at } => (TAG_PUT_EXPIRING, value, expires_at),
-    };
-    assert!(entry.key.len() <= KEY_BYTES_MAX, "keys are limited before they get here");
-    assert!(value.len() <= VALUE_BYTES_MAX, "values are limited before they get here");
-    put_varint(out, shared as u64);
-    put_varint(out, (entry.key.len() - shared) as u64);
-    put_varint(out, entry.stamp.get());
-    put_varint(out, (value.len() << TAG_BITS | tag) as u64);
-    if expires_at.is_some() {
-        put_varint(out, ms_or_zero(expires_at));
+impl Held {
+    /// At most how long the record is before its key.
+    fn head_bytes(&self) -> usize {
+        let head = varint_bytes((self.key.len() << TAG_BITS) as u64);
+        let expires = self.expires_at.map_or(0, |at| varint_bytes(at.ms()));
+        head + varint_bytes(self.stamp.get()) + expires
     }
-    out.extend_from_slice(&entry.key[shared..]);
-    out.extend_from_slice(value);
+
+    fn encode(&self, out: &mut Vec<u8>, bytes: &[u8], prefix: usize) {
+        put_varint(out, ((self.key.len() - prefix) << TAG_BITS | self.tag) as u64);
+        put_varint(out, self.stamp.get());
+        if self.expires_at.is_some() {
+            put_varint(out, ms_or_zero(self.expires_at));
+        }
+        out.extend_from_slice(&bytes[self.key.start + prefix..self.end]);
+    }
+}
+
+/// How many bytes a varint has.
+fn varint_bytes(number: u64) -> usize {
+    (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 /// How many bytes two keys have in common at the front.
@@ -134,25 +179,23 @@ pub(crate) fn common(a: &[u8], b: &[u8]) -> usize {
 /// An entry's place in its body: everything but the bytes themselves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Raw {
-    pub(crate) shared: usize,
     pub(crate) stamp: Versionstamp,
     is_put: bool,
     expires_at: Option<Timestamp>,
-    tail: usize,
+    key: usize,
     value: usize,
-    /// Where the entry ends and the next one starts.
-    pub(crate) end: usize,
+    end: usize,
 }
 
 impl Raw {
-    /// The part of the key that this entry adds.
+    /// The key behind the prefix.
     #[inline]
-    pub(crate) fn tail<'a>(&self, body: &'a [u8]) -> &'a [u8] {
-        body.get(self.tail..self.value).unwrap_or_default()
+    pub(crate) fn rest<'a>(&self, body: &'a [u8]) -> &'a [u8] {
+        body.get(self.key..self.value).unwrap_or_default()
     }
 
     /// The place of the value.
-    pub(crate) fn value_range(&self) -> std::ops::Range<usize> {
+    pub(crate) fn value_range(&self) -> Range<usize> {
         self.value..self.end
     }
 
@@ -171,9 +214,13 @@ impl Raw {
 /// Where the parts of a body lie.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    /// Where the entries end and the restarts start.
-    pub(crate) entries: usize,
-    restarts: usize,
+    /// How many records there are; not 0.
+    pub(crate) count: usize,
+    width: usize,
+    /// Where the prefix starts.
+    prefix: usize,
+    /// Where the records start.
+    records: usize,
 }
 
 /// A body that can be searched.
@@ -186,7 +233,8 @@ pub(crate) struct DataBlock<'a> {
 /// The first entry at or after a target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
-    pub(crate) offset: usize,
+    /// Its number in the block.
+    pub(crate) index: usize,
     pub(crate) raw: Raw,
     /// Whether its key is that of the target.
     pub(crate) same_key: bool,
@@ -195,18 +243,24 @@ pub(crate) struct Found {
 impl<'a> DataBlock<'a> {
     #[inline]
     pub(crate) fn new(body: &'a [u8]) -> Result<DataBlock<'a>, Malformed> {
-        let malformed = Malformed { what: "the restarts of a block", offset: body.len() };
-        let (before, count) = body.split_last_chunk::<RESTART_BYTES>().ok_or(malformed)?;
-        let restarts = u32::from_le_bytes(*count) as usize;
-        let entries = restarts
-            .checked_mul(RESTART_BYTES)
-            .and_then(|bytes| before.len().checked_sub(bytes))
-            .ok_or(malformed)?;
-        if restarts == 0 || entries == 0 {
+        let malformed = Malformed { what: "the header of a block", offset: 0 };
+        let (header, _) = body.split_first_chunk::<HEADER_BYTES>().ok_or(malformed)?;
+        let [c0, c1, c2, c3, p0, p1, width, zero] = *header;
+        let count = u32::from_le_bytes([c0, c1, c2, c3]) as usize;
+        let prefix_length = usize::from(u16::from_le_bytes([p0, p1]));
+        let narrow = body.len() <= usize::from(u16::MAX);
+        let width = match (width, zero) {
+            (2, 0) if narrow => NARROW,
+            (4, 0) if !narrow => WIDE,
+            _ => return Err(malformed),
+        };
+        let prefix = count.checked_mul(width).and_then(|bytes| bytes.checked_add(HEADER_BYTES));
+        let prefix = prefix.ok_or(malformed)?;
+        let records = prefix + prefix_length;
+        if count == 0 || records >= body.len() || prefix_length > KEY_BYTES_MAX {
             return Err(malformed);
         }
-        let block = DataBlock { body, shape: Shape { entries, restarts } };
-        if block.restart(0)? == 0 { Ok(block) } else { Err(malformed) }
+        Ok(DataBlock { body, shape: Shape { count, width, prefix, records } })
     }
 
     /// A body whose shape [`DataBlock::new`] has found before.
@@ -219,36 +273,44 @@ impl<'a> DataBlock<'a> {
         self.shape
     }
 
-    pub(crate) fn restarts(&self) -> usize {
-        self.shape.restarts
-    }
-
-    /// The offset of the entry behind a restart.
+    /// What all keys start with.
     #[inline]
-    pub(crate) fn restart(&self, index: usize) -> Result<usize, Malformed> {
-        let at = self.shape.entries + index * RESTART_BYTES;
-        let malformed = Malformed { what: "a restart", offset: at };
-        let bytes = self.body.get(at..).and_then(|b| b.first_chunk()).ok_or(malformed)?;
-        let offset = u32::from_le_bytes(*bytes) as usize;
-        if offset < self.shape.entries { Ok(offset) } else { Err(malformed) }
+    pub(crate) fn prefix(&self) -> &'a [u8] {
+        self.body.get(self.shape.prefix..self.shape.records).unwrap_or_default()
     }
 
-    /// The last restart that lies before `offset`, which is not 0.
-    pub(crate) fn restart_before(&self, offset: usize) -> Result<usize, Malformed> {
-        let (mut low, mut high) = (0, self.shape.restarts);
-        while high - low > 1 {
-            let middle = low.midpoint(high);
-            if self.restart(middle)? < offset { low = middle } else { high = middle }
+    /// The record of number `index`, which is below the count.
+    #[inline]
+    pub(crate) fn entry(&self, index: usize) -> Result<Raw, Malformed> {
+        let start = match index.checked_sub(1) {
+            Some(before) => self.end(before)?,
+            None => self.shape.records,
+        };
+        let end = self.end(index)?;
+        let malformed = Malformed { what: "the place of a record", offset: start };
+        if start < self.shape.records || (index + 1 == self.shape.count) != (end == self.body.len())
+        {
+            return Err(malformed);
         }
-        self.restart(low)
+        let record = self.body.get(start..end).ok_or(malformed)?;
+        let at = |e: Malformed| Malformed { offset: e.offset + start, ..e };
+        decode_record(record, self.shape.records - self.shape.prefix)
+            .map(|raw| raw.moved(start))
+            .map_err(at)
     }
 
-    /// The entry at `offset`.
     #[inline]
-    pub(crate) fn entry(&self, offset: usize) -> Result<Raw, Malformed> {
-        let bytes = self.body.get(offset..self.shape.entries).unwrap_or_default();
-        let at = |e: Malformed| Malformed { offset: e.offset + offset, ..e };
-        decode_entry(&mut Reader::new(bytes)).map(|raw| raw.moved(offset)).map_err(at)
+    fn end(&self, index: usize) -> Result<usize, Malformed> {
+        let at = HEADER_BYTES + index * self.shape.width;
+        let malformed = Malformed { what: "the end of a record", offset: at };
+        let bytes = self.body.get(at..self.shape.prefix).ok_or(malformed)?;
+        if self.shape.width == NARROW {
+            let end = bytes.first_chunk().ok_or(malformed)?;
+            Ok(usize::from(u16::from_le_bytes(*end)))
+        } else {
+            let end = bytes.first_chunk().ok_or(malformed)?;
+            Ok(u32::from_le_bytes(*end) as usize)
+        }
     }
 
     /// The first entry at or after (`key`, `stamp`) in the order of entries.
@@ -257,104 +319,58 @@ impl<'a> DataBlock<'a> {
         key: &[u8],
         stamp: Versionstamp,
     ) -> Result<Option<Found>, Malformed> {
-        // Below `low` all restarts are before the target, from `high` on none is.
-        let (mut low, mut high) = (0, self.shape.restarts);
+        let prefix = self.prefix();
+        let (front, rest) = key.split_at(prefix.len().min(key.len()));
+        match front.cmp(prefix) {
+            Ordering::Less => {
+                return Ok(Some(Found { index: 0, raw: self.entry(0)?, same_key: false }));
+            }
+            Ordering::Greater => return Ok(None),
+            Ordering::Equal => {}
+        }
+        // Below `low` all entries are before the target, from `high` on none is.
+        let (mut low, mut high) = (0, self.shape.count);
+        let mut found = None;
         while low < high {
             let middle = low.midpoint(high);
-            let raw = self.entry_at_restart(middle)?.1;
-            if order((raw.tail(self.body), raw.stamp), (key, stamp)) == Ordering::Less {
+            let raw = self.entry(middle)?;
+            if order((raw.rest(self.body), raw.stamp), (rest, stamp)) == Ordering::Less {
                 low = middle + 1;
             } else {
-                high = middle;
+                (high, found) = (middle, Some(raw));
             }
         }
-        let next = if low < self.shape.restarts { Some(self.entry_at_restart(low)?) } else { None };
-        if low > 0 {
-            let limit = next.map_or(self.shape.entries, |(offset, _)| offset);
-            if let Some(found) = self.scan(low - 1, limit, key, stamp)? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(next.map(|(offset, raw)| {
-            let same_key = raw.tail(self.body) == key;
-            Found { offset, raw, same_key }
-        }))
-    }
-
-    /// The first entry at or after the target, behind a restart that is before it and below
-    /// `limit`.
-    ///
-    /// `matched` is how far the key before agrees with the target. An entry that shares more than
-    /// that differs from the target where its predecessor did, so it is before the target, too;
-    /// one that shares less is greater than its predecessor at a byte where that one agreed with
-    /// the target, so it is after it. Only the others must be compared.
-    fn scan(
-        &self,
-        restart: usize,
-        limit: usize,
-        key: &[u8],
-        stamp: Versionstamp,
-    ) -> Result<Option<Found>, Malformed> {
-        let (_, mut raw) = self.entry_at_restart(restart)?;
-        let mut matched = common(raw.tail(self.body), key);
-        while raw.end < limit {
-            let offset = raw.end;
-            raw = self.entry(offset)?;
-            if raw.shared < matched {
-                return Ok(Some(Found { offset, raw, same_key: false }));
-            }
-            if raw.shared == matched {
-                let (tail, rest) = (raw.tail(self.body), &key[matched..]);
-                match tail.cmp(rest) {
-                    Ordering::Less => matched += common(tail, rest),
-                    Ordering::Equal if raw.stamp > stamp => matched = key.len(),
-                    ordering => {
-                        let same_key = ordering == Ordering::Equal;
-                        return Ok(Some(Found { offset, raw, same_key }));
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    #[inline]
-    fn entry_at_restart(&self, index: usize) -> Result<(usize, Raw), Malformed> {
-        let offset = self.restart(index)?;
-        let raw = self.entry(offset)?;
-        if raw.shared == 0 {
-            Ok((offset, raw))
-        } else {
-            Err(Malformed { what: "a restart that shares", offset })
-        }
+        Ok(found.map(|raw| Found { index: low, raw, same_key: raw.rest(self.body) == rest }))
     }
 }
 
 #[inline]
-fn decode_entry(reader: &mut Reader<'_>) -> Result<Raw, Malformed> {
-    let malformed = reader.malformed("an entry");
-    let shared = reader.length(KEY_BYTES_MAX, "shared key bytes")?;
-    let unshared = reader.length(KEY_BYTES_MAX - shared, "own key bytes")?;
-    let stamp = Versionstamp::new(reader.varint("a stamp")?);
-    let head = reader.length((VALUE_BYTES_MAX << TAG_BITS) + TAG_PUT_EXPIRING, "a value length")?;
+fn decode_record(record: &[u8], prefix: usize) -> Result<Raw, Malformed> {
+    let mut reader = Reader::new(record);
+    let malformed = reader.malformed("a record");
+    let most = ((KEY_BYTES_MAX - prefix) << TAG_BITS) + TAG_PUT_EXPIRING;
+    let head = reader.length(most, "a key length")?;
     let (length, tag) = (head >> TAG_BITS, head & ((1 << TAG_BITS) - 1));
+    let stamp = Versionstamp::new(reader.varint("a stamp")?);
     let expires_at = match tag {
-        TAG_DELETE if length == 0 => None,
-        TAG_PUT => None,
+        TAG_DELETE | TAG_PUT => None,
         TAG_PUT_EXPIRING => Some(Timestamp::from_ms(reader.varint("an expiry")?).ok_or(malformed)?),
         _ => return Err(malformed),
     };
-    let tail = reader.offset();
-    reader.bytes(unshared, "a key")?;
+    let key = reader.offset();
+    reader.bytes(length, "a key")?;
     let value = reader.offset();
-    reader.bytes(length, "a value")?;
+    let value_bytes = record.len() - value;
     let is_put = tag != TAG_DELETE;
-    Ok(Raw { shared, stamp, is_put, expires_at, tail, value, end: reader.offset() })
+    if value_bytes > VALUE_BYTES_MAX || (!is_put && value_bytes > 0) {
+        return Err(malformed);
+    }
+    Ok(Raw { stamp, is_put, expires_at, key, value, end: record.len() })
 }
 
 impl Raw {
     #[inline]
     fn moved(self, by: usize) -> Raw {
-        Raw { tail: self.tail + by, value: self.value + by, end: self.end + by, ..self }
+        Raw { key: self.key + by, value: self.value + by, end: self.end + by, ..self }
     }
 }

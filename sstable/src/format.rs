@@ -57,7 +57,7 @@ pub(crate) const TRAILER_BYTES: usize = 8;
 pub(crate) const FOOTER_BYTES: usize = 120;
 
 const MAGIC: [u8; 8] = *b"ICETABLE";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const CHECKSUM_AT: usize = 104;
 const VERSION_AT: usize = 108;
 const MAGIC_AT: usize = 112;

@@ -14,8 +14,6 @@ pub struct TableOptions {
     pub block_bytes: usize,
     /// How data blocks are compressed.
     pub compression: Compression,
-    /// Every so many entries of a block the key is written in full; at least 1.
-    pub restart_interval: usize,
     /// Bits of the filter for each key; 0 for no filter.
     pub filter_bits_per_key: u32,
 }
@@ -25,7 +23,6 @@ impl Default for TableOptions {
         TableOptions {
             block_bytes: 4096,
             compression: Compression::None,
-            restart_interval: 16,
             filter_bits_per_key: 10,
         }
     }

@@ -18,44 +18,42 @@ use crate::options::Compression;
 /// An entry of a data block, and how it is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Placed<'a> {
-    /// Where it begins in the body.
-    pub offset: usize,
-    /// How many bytes of its key are those of the key before.
-    pub shared: usize,
-    /// What it says; without what it should share and cannot.
+    /// Its number in the block.
+    pub index: usize,
+    /// Where its value begins in the body.
+    pub value: usize,
+    /// What it says.
     pub entry: Entry<'a>,
 }
 
 /// The body of a data block with these entries, which must be in order; at least one.
-pub fn build_block(entries: &[Entry<'_>], restart_interval: usize) -> Vec<u8> {
-    let mut builder = BlockBuilder::new(restart_interval);
+pub fn build_block(entries: &[Entry<'_>]) -> Vec<u8> {
+    let mut builder = BlockBuilder::default();
     for entry in entries {
         builder.add(entry);
     }
     builder.finish().to_vec()
 }
 
-/// Visits the entries of a data block from the first to the last. Gives the places that the
-/// restarts lead to.
+/// Visits the entries of a data block from the first to the last. Gives the length of the prefix
+/// that their keys share.
 ///
 /// # Errors
 /// What cannot be decoded; whether the entries make a valid block is not judged.
-pub fn walk_block(body: &[u8], visit: &mut dyn FnMut(Placed<'_>)) -> Result<Vec<usize>, Malformed> {
+pub fn walk_block(body: &[u8], visit: &mut dyn FnMut(Placed<'_>)) -> Result<usize, Malformed> {
     let block = DataBlock::new(body)?;
-    let mut key = Vec::new();
-    let mut offset = 0;
-    while offset < block.shape().entries {
-        let raw = block.entry(offset)?;
-        key.truncate(raw.shared);
-        key.extend_from_slice(raw.tail(body));
+    let mut key = block.prefix().to_vec();
+    for index in 0..block.shape().count {
+        let raw = block.entry(index)?;
+        key.truncate(block.prefix().len());
+        key.extend_from_slice(raw.rest(body));
         let entry = Entry { key: &key, stamp: raw.stamp, change: raw.change(body) };
-        visit(Placed { offset, shared: raw.shared, entry });
-        offset = raw.end;
+        visit(Placed { index, value: raw.value_range().start, entry });
     }
-    (0..block.restarts()).map(|index| block.restart(index)).collect()
+    Ok(block.prefix().len())
 }
 
-/// Where the first entry at or after (`key`, `stamp`) begins, and whether it is of this key.
+/// The number of the first entry at or after (`key`, `stamp`), and whether it is of this key.
 ///
 /// # Errors
 /// What cannot be decoded on the way.
@@ -65,7 +63,7 @@ pub fn search_block(
     stamp: Versionstamp,
 ) -> Result<Option<(usize, bool)>, Malformed> {
     let found = DataBlock::new(body)?.search(key, stamp)?;
-    Ok(found.map(|found| (found.offset, found.same_key)))
+    Ok(found.map(|found| (found.index, found.same_key)))
 }
 
 /// A block as its index is told of it.

@@ -115,28 +115,21 @@ impl<'a> Pass<'a> {
     /// Checks the entries of one block, which must lie between the separators around it.
     fn entries(&mut self, body: &[u8], next: &(Vec<u8>, Versionstamp)) -> Result<(), Malformed> {
         let block = DataBlock::new(body)?;
-        let (mut offset, mut restarts) = (0, 0);
-        while offset < block.shape().entries {
-            let malformed = |what| Malformed { what, offset };
-            let raw = block.entry(offset)?;
-            let restart = restarts < block.restarts() && block.restart(restarts)? == offset;
-            restarts += usize::from(restart);
-            let tail = raw.tail(body);
-            let whole = [self.key.get(..raw.shared).unwrap_or_default(), tail].concat();
-            let shared = if restart { 0 } else { common(&self.key, &whole) };
-            if raw.shared != shared {
-                return Err(malformed("an entry that shares too much or too little"));
-            }
+        let mut shared = usize::MAX;
+        for index in 0..block.shape().count {
+            let raw = block.entry(index)?;
+            let malformed = |what| Malformed { what, offset: raw.value_range().start };
+            let whole = [block.prefix(), raw.rest(body)].concat();
+            shared = if index == 0 { whole.len() } else { shared.min(common(&self.key, &whole)) };
             let entry = Entry { key: &whole, stamp: raw.stamp, change: raw.change(body) };
             self.entry(&entry, next).map_err(malformed)?;
             self.key = whole;
             self.stamp = Some(raw.stamp);
-            offset = raw.end;
         }
-        if restarts == block.restarts() && offset == block.shape().entries {
+        if shared == block.prefix().len() {
             Ok(())
         } else {
-            Err(Malformed { what: "a restart that leads to no entry", offset })
+            Err(Malformed { what: "a prefix that is too short", offset: 0 })
         }
     }
 

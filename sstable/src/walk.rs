@@ -1,16 +1,11 @@
 //! Moves over the entries of a table one by one, in both directions, every version.
 //!
-//! A step forward decodes the next entry onto the key of the one before, in a buffer that is kept.
-//! A step back needs what the entry before had instead of this one's bytes. So the first one
-//! decodes from the restart point before, and keeps on a *trail* the place of each entry it passes
-//! and the bytes of the key that the next entry replaced; the following ones only take the last
-//! step off the trail. The bytes on the trail are never more than those of the keys in the block,
-//! however much the keys share.
+//! Every entry of a block can be read by its number, so a step is that number and the part of the key
+//! behind the block's prefix, which is copied into a buffer that is kept.
 //!
 //! Invariants:
-//! 1. At an entry, `key` is its key, `raw` its place, and `offset` where it starts in `block`.
-//! 2. The trail, if not empty, leads from some entry to the one before `offset`, without a gap.
-//! 3. After an error nothing moves any more: every call returns that error again.
+//! 1. At an entry, `key` is its key, `raw` its place, and `index` its number in `block`.
+//! 2. After an error nothing moves any more: every call returns that error again.
 
 use std::sync::Arc;
 
@@ -30,12 +25,11 @@ pub(crate) struct Walk {
     block: Option<Block>,
     /// The block that was left last: at a border, going back and forth must not read it anew.
     left: Option<Block>,
-    offset: usize,
+    index: usize,
     raw: Option<Raw>,
     key: Vec<u8>,
     same_key: bool,
-    trail: Trail,
-    /// The key before, while another one is built up.
+    /// The key before, while a block is entered.
     scratch: Vec<u8>,
     failure: Option<Error>,
 }
@@ -57,23 +51,10 @@ struct Block {
 }
 
 impl Block {
+    #[inline]
     fn data(&self) -> DataBlock<'_> {
         DataBlock::with_shape(&self.body, self.shape)
     }
-}
-
-#[derive(Debug, Default)]
-struct Trail {
-    steps: Vec<Step>,
-    replaced: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Step {
-    /// Where the entry starts.
-    offset: usize,
-    /// How long `replaced` was before.
-    replaced: usize,
 }
 
 impl Walk {
@@ -83,11 +64,10 @@ impl Walk {
             place: Place::After,
             block: None,
             left: None,
-            offset: 0,
+            index: 0,
             raw: None,
             key: Vec::new(),
             same_key: false,
-            trail: Trail::default(),
             scratch: Vec::new(),
             failure: None,
         }
@@ -187,29 +167,25 @@ impl Walk {
         self.check().and(result).inspect_err(|e| self.failure = Some(e.clone()))
     }
 
+    #[inline]
     fn forward(&mut self) -> Result<(), Error> {
-        let next = match (self.place, &self.block, &self.raw) {
-            (Place::After, ..) => return Ok(()),
-            (Place::At, Some(block), Some(raw)) if raw.end < block.shape.entries => raw.end,
-            (Place::At, Some(block), _) => return self.enter_first(block.ordinal + 1),
-            _ => return self.enter_first(0),
-        };
-        let keep = !self.trail.steps.is_empty();
-        self.step(next, keep)
+        match (self.place, &self.block) {
+            (Place::After, _) => Ok(()),
+            (Place::At, Some(block)) if self.index + 1 < block.shape.count => {
+                self.step(self.index + 1)
+            }
+            (Place::At, Some(block)) => self.enter_first(block.ordinal + 1),
+            _ => self.enter_first(0),
+        }
     }
 
+    #[inline]
     fn back(&mut self) -> Result<(), Error> {
-        let ordinal = match (self.place, &self.block) {
-            (Place::Before, _) => return Ok(()),
-            (Place::At, Some(block)) => block.ordinal,
-            _ => return self.enter_last(self.table.index.count()),
-        };
-        if self.offset == 0 {
-            self.enter_last(ordinal)
-        } else if let Some(step) = self.trail.steps.pop() {
-            self.step_back(&step)
-        } else {
-            self.rebuild(self.offset)
+        match (self.place, &self.block) {
+            (Place::Before, _) => Ok(()),
+            (Place::At, Some(_)) if self.index > 0 => self.step(self.index - 1),
+            (Place::At, Some(block)) => self.enter_last(block.ordinal),
+            _ => self.enter_last(self.table.index.count()),
         }
     }
 
@@ -221,8 +197,7 @@ impl Walk {
         }
         let handle = self.table.handle(ordinal)?;
         self.enter(ordinal, handle)?;
-        // The first entry shares nothing; the key before stays for the comparison with it.
-        self.step(0, false)
+        self.arrive(0)
     }
 
     /// To the last entry of the block before `ordinal`, if there is one.
@@ -233,13 +208,12 @@ impl Walk {
         };
         let handle = self.table.handle(ordinal)?;
         self.enter(ordinal, handle)?;
-        let end = self.block.as_ref().map_or(0, |block| block.shape.entries);
-        self.rebuild(end)
+        let count = self.block.as_ref().map_or(0, |block| block.shape.count);
+        self.arrive(count.saturating_sub(1))
     }
 
     /// Makes `ordinal` the block, without an entry yet.
     fn enter(&mut self, ordinal: usize, handle: Handle) -> Result<(), Error> {
-        self.trail.clear();
         self.place = Place::At;
         self.raw = None;
         if self.block.as_ref().is_some_and(|block| block.ordinal == ordinal) {
@@ -273,80 +247,45 @@ impl Walk {
             return self.enter_first(ordinal + 1);
         };
         self.key.clear();
-        self.key.extend_from_slice(key.get(..found.raw.shared).unwrap_or_default());
-        self.key.extend_from_slice(found.raw.tail(&block.body));
-        self.offset = found.offset;
+        self.key.extend_from_slice(block.data().prefix());
+        self.key.extend_from_slice(found.raw.rest(&block.body));
+        self.index = found.index;
         self.raw = Some(found.raw);
         Ok(())
     }
 
-    /// To the entry at `offset` of the block, which follows the one whose key is in `key`; onto the
-    /// trail goes the way back if it is to be kept.
-    #[inline]
-    fn step(&mut self, offset: usize, keep: bool) -> Result<(), Error> {
+    /// To the entry `index` of the block that was just entered.
+    fn arrive(&mut self, index: usize) -> Result<(), Error> {
         let Some(block) = &self.block else { return Ok(()) };
-        let raw = block.data().entry(offset).map_err(|e| self.malformed(e))?;
-        let tail = raw.tail(&block.body);
-        let Some(replaced) = self.key.get(raw.shared..).filter(|_| offset > 0 || raw.shared == 0)
-        else {
-            return Err(self.malformed(Malformed { what: "a key shares too much", offset }));
-        };
-        self.same_key = replaced == tail;
-        if keep {
-            self.trail
-                .steps
-                .push(Step { offset: self.offset, replaced: self.trail.replaced.len() });
-            self.trail.replaced.extend_from_slice(replaced);
-        }
-        self.key.truncate(raw.shared);
-        self.key.extend_from_slice(tail);
-        self.offset = offset;
-        self.raw = Some(raw);
-        Ok(())
-    }
-
-    /// Undoes the last step on the trail.
-    fn step_back(&mut self, step: &Step) -> Result<(), Error> {
-        let shared = self.raw.as_ref().map_or(0, |raw| raw.shared).min(self.key.len());
-        let replaced = &self.trail.replaced[step.replaced..];
-        self.same_key = self.key[shared..] == *replaced;
-        self.key.truncate(shared);
-        self.key.extend_from_slice(replaced);
-        self.trail.replaced.truncate(step.replaced);
-        let Some(block) = &self.block else { return Ok(()) };
-        let raw = block.data().entry(step.offset).map_err(|e| self.malformed(e))?;
-        self.offset = step.offset;
-        self.raw = Some(raw);
-        Ok(())
-    }
-
-    /// To the entry that ends at `end` of the block, with the trail that leads to it.
-    fn rebuild(&mut self, end: usize) -> Result<(), Error> {
+        let raw = block.data().entry(index).map_err(|e| self.malformed(e))?;
         std::mem::swap(&mut self.key, &mut self.scratch);
         self.key.clear();
-        self.trail.clear();
-        let Some(block) = &self.block else { return Ok(()) };
-        let start = block.data().restart_before(end).map_err(|e| self.malformed(e))?;
-        self.step(start, false)?;
-        while let Some(next) = self.raw.as_ref().map(|raw| raw.end).filter(|next| *next < end) {
-            self.step(next, true)?;
-        }
-        if self.raw.as_ref().is_none_or(|raw| raw.end != end) {
-            return Err(self.malformed(Malformed { what: "entries overlap", offset: end }));
-        }
+        self.key.extend_from_slice(block.data().prefix());
+        self.key.extend_from_slice(raw.rest(&block.body));
         self.same_key = self.key == self.scratch;
+        self.index = index;
+        self.raw = Some(raw);
+        Ok(())
+    }
+
+    /// From an entry of the block to its neighbour `index`.
+    #[inline]
+    fn step(&mut self, index: usize) -> Result<(), Error> {
+        let Some(block) = &self.block else { return Ok(()) };
+        let raw = block.data().entry(index).map_err(|e| self.malformed(e))?;
+        let (prefix, rest) = (block.data().prefix().len(), raw.rest(&block.body));
+        self.same_key = self.key.get(prefix..) == Some(rest);
+        if !self.same_key {
+            self.key.truncate(prefix);
+            self.key.extend_from_slice(rest);
+        }
+        self.index = index;
+        self.raw = Some(raw);
         Ok(())
     }
 
     fn malformed(&self, e: Malformed) -> Error {
         let base = self.block.as_ref().map_or(0, |block| block.handle.offset);
         Error::malformed(self.table.file, base)(e)
-    }
-}
-
-impl Trail {
-    fn clear(&mut self) {
-        self.steps.clear();
-        self.replaced.clear();
     }
 }

@@ -63,7 +63,7 @@ impl<'d> TableWriter<'d> {
             disk,
             id,
             out: Output::new(name, file, Seal::of(id)),
-            block: BlockBuilder::new(options.restart_interval),
+            block: BlockBuilder::default(),
             options,
             last: None,
             unindexed: None,

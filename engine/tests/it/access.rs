@@ -251,7 +251,6 @@ fn settings_that_cannot_work_are_refused() {
         Options { level0_tables: 0, ..small() },
         Options { level_multiplier: 1, ..small() },
         Options { frozen_memtables_max: 0, ..small() },
-        Options { table: TableOptions { restart_interval: 0, ..table.clone() }, ..small() },
         Options { table: TableOptions { filter_bits_per_key: 65, ..table }, ..small() },
         Options { log: LogOptions { block_bytes: 100, ..log }, ..small() },
         Options { log: LogOptions { segment_bytes: u32::MAX, ..log }, ..small() },
@@ -266,19 +265,18 @@ fn settings_that_cannot_work_are_refused() {
 
 #[test]
 fn the_smallest_and_the_largest_settings_work() {
-    let table = |restart_interval, filter_bits_per_key, block_bytes| TableOptions {
-        restart_interval,
+    let table = |filter_bits_per_key, block_bytes| TableOptions {
         filter_bits_per_key,
         block_bytes,
         ..Default::default()
     };
     for options in [
-        Options { memtable_bytes: 1, table_bytes: 1, table: table(1, 0, 1), ..small() },
+        Options { memtable_bytes: 1, table_bytes: 1, table: table(0, 1), ..small() },
         Options { memtable_bytes: 1 << 40, table_bytes: u64::MAX, ..small() },
         Options { level_base_bytes: 1, level_multiplier: 2, level0_tables: 1, ..small() },
         Options { level_base_bytes: u64::MAX, level_multiplier: u64::MAX, ..small() },
         Options { level0_tables: usize::MAX, frozen_memtables_max: 1 << 20, ..small() },
-        Options { table: table(usize::MAX, 64, usize::MAX), cache_bytes: 0, ..small() },
+        Options { table: table(64, usize::MAX), cache_bytes: 0, ..small() },
         Options { log_bytes_max: 0, ..small() },
     ] {
         let told = format!("{options:?}");

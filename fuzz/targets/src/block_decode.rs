@@ -31,36 +31,19 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-/// What a walk found: the entries with their places, and whether the body is valid.
+/// What a walk found: the entries, and whether the body is valid.
 struct Walked {
-    entries: Vec<(usize, Kept)>,
+    entries: Vec<Kept>,
     valid: bool,
 }
 
 fn walk(body: &[u8]) -> Option<Walked> {
-    let mut entries: Vec<(usize, Kept)> = Vec::new();
-    let mut shares = Vec::new();
-    let restarts = walk_block(body, &mut |placed| {
-        shares.push(placed.shared);
-        entries.push((placed.offset, keep(&placed.entry)));
-    })
-    .ok()?;
-    let rising = restarts.is_sorted_by(|a, b| a < b) && restarts.first() == Some(&0);
-    let lead_to_entries =
-        restarts.iter().all(|at| entries.binary_search_by_key(at, |(offset, _)| *offset).is_ok());
-    let mut valid = rising && lead_to_entries;
-    for (i, (offset, (key, stamp, _))) in entries.iter().enumerate() {
-        let before = i.checked_sub(1).map(|i| &entries[i].1);
-        let in_order =
-            before.is_none_or(|(last, at, _)| order((last, *at), (key, *stamp)) == Ordering::Less);
-        let possible = match before {
-            Some((last, _, _)) if !restarts.contains(offset) => {
-                last.iter().zip(key).take_while(|(a, b)| a == b).count()
-            }
-            _ => 0,
-        };
-        valid &= in_order && shares[i] == possible;
-    }
+    let mut entries: Vec<Kept> = Vec::new();
+    let prefix = walk_block(body, &mut |placed| entries.push(keep(&placed.entry))).ok()?;
+    let rises = |a: &Kept, b: &Kept| order((&a.0, a.1), (&b.0, b.1)) == Ordering::Less;
+    let (first, last) = entries.first().zip(entries.last())?;
+    let shared = first.0.iter().zip(&last.0).take_while(|(a, b)| a == b).count();
+    let valid = entries.is_sorted_by(rises) && shared == prefix;
     Some(Walked { entries, valid })
 }
 
@@ -76,16 +59,16 @@ fn any_body(body: &[u8]) {
     let mut seen = 0;
     let walked = bounded(body.len(), || {
         walk_block(body, &mut |placed| {
-            assert!(placed.offset >= seen && placed.offset < body.len());
-            seen = placed.offset + 1;
+            assert!(placed.value >= seen && placed.value <= body.len());
+            seen = placed.value;
         })
     });
     let target = body.get(..body.len().min(3)).unwrap_or_default();
     for key in [&[][..], target, &[0xff; 4]] {
         let found = bounded(body.len(), || search_block(body, key, Versionstamp::new(3)));
-        assert!(!matches!(found, Ok(Some((offset, _))) if offset >= body.len()));
+        assert!(!matches!(found, Ok(Some((index, _))) if index >= body.len()));
     }
-    // An entry that shares much can be far longer than what it adds; only small ones are kept.
+    // An entry can be far longer than what it adds to the prefix; only small ones are kept.
     if walked.is_ok()
         && body.len() <= 4096
         && let Some(walked) = walk(body)
@@ -96,8 +79,8 @@ fn any_body(body: &[u8]) {
 }
 
 /// Searches for every entry, and for what lies just before and behind it.
-fn search_everywhere(body: &[u8], entries: &[(usize, Kept)]) {
-    for (_, (key, stamp, _)) in entries {
+fn search_everywhere(body: &[u8], entries: &[Kept]) {
+    for (key, stamp, _) in entries {
         let around = [stamp.get(), stamp.get().saturating_add(1), stamp.get().saturating_sub(1)];
         for at in around.map(Versionstamp::new) {
             search(body, entries, key, at);
@@ -108,17 +91,16 @@ fn search_everywhere(body: &[u8], entries: &[(usize, Kept)]) {
     }
 }
 
-fn search(body: &[u8], entries: &[(usize, Kept)], key: &[u8], at: Versionstamp) {
+fn search(body: &[u8], entries: &[Kept], key: &[u8], at: Versionstamp) {
     let found = search_block(body, key, at).expect("a valid block is searched without an error");
     let expected = entries
         .iter()
-        .find(|(_, (k, stamp, _))| order((k, *stamp), (key, at)) != Ordering::Less)
-        .map(|(offset, (k, _, _))| (*offset, k == key));
+        .position(|(k, stamp, _)| order((k, *stamp), (key, at)) != Ordering::Less)
+        .map(|index| (index, entries[index].0 == key));
     assert_eq!(found, expected, "the first entry at or after {key:?} at {at:?}");
 }
 
 fn built(choices: &mut Choices<'_>) {
-    let restart_interval = choices.below(20);
     let mut kept: Vec<Kept> = Vec::new();
     while !choices.is_empty() && kept.len() < ENTRIES_MAX {
         kept.push(entry(choices, kept.last()));
@@ -138,10 +120,10 @@ fn built(choices: &mut Choices<'_>) {
             Entry { key, stamp: *stamp, change }
         })
         .collect();
-    let body = build_block(&entries, restart_interval);
+    let body = build_block(&entries);
     let walked = walk(&body).expect("what was built is read");
     assert!(walked.valid, "what was built is valid");
-    assert!(walked.entries.iter().map(|(_, kept)| kept).eq(&kept), "what was built reads back");
+    assert!(walked.entries == kept, "what was built reads back");
     search_everywhere(&body, &walked.entries);
 }
 

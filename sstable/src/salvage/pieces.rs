@@ -1,7 +1,6 @@
 //! The entries of a damaged table's blocks, one after the other.
 
 use bytes::Bytes;
-use icecore_model::limits::KEY_BYTES_MAX;
 use icecore_model::{Entry, Malformed};
 
 use crate::block::{DataBlock, Raw};
@@ -15,28 +14,25 @@ pub(super) fn walk(
     body: &[u8],
     mut see: impl FnMut(&Entry<'_>) -> Result<(), &'static str>,
 ) -> Result<(), Malformed> {
-    let end = DataBlock::new(body)?.shape().entries;
+    let count = DataBlock::new(body)?.shape().count;
     let mut key = Vec::new();
-    let mut offset = 0;
-    while offset < end {
-        let raw = step(body, offset, &mut key)?;
+    for index in 0..count {
+        let raw = read(body, index, &mut key)?;
         let entry = Entry { key: &key, stamp: raw.stamp, change: raw.change(body) };
-        see(&entry).map_err(|what| Malformed { what, offset })?;
-        offset = raw.end;
+        see(&entry).map_err(|what| Malformed { what, offset: raw.value_range().start })?;
     }
     Ok(())
 }
 
-/// The entry at `offset`; `key` goes from the key before it to its own.
-fn step(body: &[u8], offset: usize, key: &mut Vec<u8>) -> Result<Raw, Malformed> {
-    let raw = DataBlock::new(body)?.entry(offset)?;
-    if raw.shared > key.len() {
-        return Err(Malformed { what: "a key shares too much", offset });
-    }
-    key.truncate(raw.shared);
-    key.extend_from_slice(raw.tail(body));
-    if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return Err(Malformed { what: "a key length", offset });
+/// The entry of this number, whose key goes into `key`.
+fn read(body: &[u8], index: usize, key: &mut Vec<u8>) -> Result<Raw, Malformed> {
+    let block = DataBlock::new(body)?;
+    let raw = block.entry(index)?;
+    key.clear();
+    key.extend_from_slice(block.prefix());
+    key.extend_from_slice(raw.rest(body));
+    if key.is_empty() {
+        return Err(Malformed { what: "an empty key", offset: raw.value_range().start });
     }
     Ok(raw)
 }
@@ -50,6 +46,7 @@ pub struct Pieces {
     blocks: Vec<Handle>,
     next: usize,
     block: Bytes,
+    /// The number in the block of the entry that comes next.
     at: usize,
     here: Option<Raw>,
     key: Vec<u8>,
@@ -67,18 +64,16 @@ impl Pieces {
     /// When a block that could be read before cannot be read any more.
     #[expect(clippy::should_implement_trait, reason = "the entry is lent, which Iterator cannot")]
     pub fn next(&mut self) -> Result<(), Error> {
-        if let Some(raw) = self.here.take() {
-            self.at = raw.end;
-        }
+        self.here = None;
         let base = |pieces: &Pieces| pieces.blocks[..pieces.next].last().map_or(0, |b| b.offset);
         loop {
             if !self.block.is_empty() {
                 let malformed = Error::malformed(self.source.file, base(self));
-                let end = DataBlock::new(&self.block).map_err(malformed)?.shape().entries;
-                if self.at < end {
+                let count = DataBlock::new(&self.block).map_err(malformed)?.shape().count;
+                if self.at < count {
                     let malformed = Error::malformed(self.source.file, base(self));
-                    let raw = step(&self.block, self.at, &mut self.key).map_err(malformed)?;
-                    self.here = Some(raw);
+                    let raw = read(&self.block, self.at, &mut self.key).map_err(malformed)?;
+                    (self.here, self.at) = (Some(raw), self.at + 1);
                     return Ok(());
                 }
             }
@@ -88,7 +83,6 @@ impl Pieces {
             };
             self.block = read_block(&self.source, seal, *handle, Kind::Data)?.0;
             (self.next, self.at) = (self.next + 1, 0);
-            self.key.clear();
         }
     }
 

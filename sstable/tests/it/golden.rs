@@ -29,9 +29,8 @@ fn fruit() -> (Model, Vec<RangeTombstone>, TableOptions) {
     let range =
         RangeTombstone { start: b"b".to_vec(), end: b"c".to_vec(), stamp: Versionstamp::new(8) };
     let options = TableOptions {
-        block_bytes: 85,
+        block_bytes: 60,
         compression: Compression::None,
-        restart_interval: 2,
         filter_bits_per_key: 10,
     };
     (model, vec![range], options)

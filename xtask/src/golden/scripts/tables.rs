@@ -109,11 +109,9 @@ pub(super) fn no_filter(maker: &mut Maker) -> Files {
     maker.closed(&engine)
 }
 
-/// Blocks of one or two entries, with every key in full.
+/// Blocks of one or two entries.
 pub(super) fn tiny_blocks(maker: &mut Maker) -> Files {
-    let engine = maker.open(with_table(|table| {
-        (table.block_bytes, table.restart_interval) = (64, 1);
-    }));
+    let engine = maker.open(with_table(|table| table.block_bytes = 64));
     fill(&engine, 0, 60, 30);
     compact(&engine);
     fill(&engine, 1, 20, 30);
