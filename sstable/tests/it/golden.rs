@@ -29,7 +29,7 @@ fn fruit() -> (Model, Vec<RangeTombstone>, TableOptions) {
     let range =
         RangeTombstone { start: b"b".to_vec(), end: b"c".to_vec(), stamp: Versionstamp::new(8) };
     let options = TableOptions {
-        block_bytes: 60,
+        block_bytes: 64,
         compression: Compression::None,
         filter_bits_per_key: 10,
     };
