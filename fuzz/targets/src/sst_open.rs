@@ -245,7 +245,7 @@ fn any_blocks(choices: &mut Choices<'_>) {
     let mut blocks = Vec::new();
     for group in kept.chunks(per_block) {
         let lent: Vec<_> = group.iter().map(lent).collect();
-        let mut body = build_block(&lent, 1 + choices.below(4));
+        let mut body = build_block(&lent);
         spoil(choices, &mut body);
         let start = file.len();
         put_block(&mut file, 1, &body, choices.one_in(4));
