@@ -41,6 +41,7 @@ pub fn settings(n: usize) -> Options {
         table: TableOptions {
             block_bytes: [64, 4096, 256, 1024, 512][n % 5],
             compression,
+            hash_index: [true, false, true][n / 4 % 3],
             filter_bits_per_key: [10, 0][n / 5 % 2],
         },
         table_bytes: [8 << 10, 512, 2 << 10][n / 7 % 3],

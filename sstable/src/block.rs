@@ -67,6 +67,11 @@ impl BlockBuilder {
         self.entries.is_empty()
     }
 
+    /// How many records there are.
+    pub(crate) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The length of the body so far, or a little more.
     pub(crate) fn bytes(&self) -> usize {
         let count = self.entries.len();
@@ -311,6 +316,20 @@ impl<'a> DataBlock<'a> {
             let end = bytes.first_chunk().ok_or(malformed)?;
             Ok(u32::from_le_bytes(*end) as usize)
         }
+    }
+
+    /// The record of number `index`, if it is of this key.
+    #[inline]
+    pub(crate) fn record_of(&self, index: usize, key: &[u8]) -> Result<Option<Raw>, Malformed> {
+        if index >= self.shape.count {
+            return Err(Malformed { what: "the number of a record", offset: 0 });
+        }
+        let raw = self.entry(index)?;
+        let (prefix, rest) = (self.prefix(), raw.rest(self.body));
+        let same = key.len() == prefix.len() + rest.len()
+            && key.ends_with(rest)
+            && key.starts_with(prefix);
+        Ok(same.then_some(raw))
     }
 
     /// The first entry at or after (`key`, `stamp`) in the order of entries.

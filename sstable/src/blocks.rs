@@ -87,10 +87,15 @@ impl Blocks {
         let maybe_in_place =
             self.source.mode() == ReadMode::Mmap && !self.compressed.contains(ordinal);
         if maybe_in_place && let Stored::Mapped(bytes) = self.source.read(handle)? {
+            // What was verified in place was not compressed: its trailer, in a cache line of its
+            // own, need not be asked.
+            if self.verified.contains(ordinal)
+                && let Some((body, _)) = bytes.split_last_chunk::<TRAILER_BYTES>()
+            {
+                return Ok(Body::InPlace(body));
+            }
             if let Some(body) = uncompressed(bytes) {
-                if !self.verified.contains(ordinal) {
-                    self.verify(bytes, ordinal, handle)?;
-                }
+                self.verify(bytes, ordinal, handle)?;
                 return Ok(Body::InPlace(body));
             }
             self.compressed.insert(ordinal);

@@ -1,4 +1,5 @@
-//! The filter: a blocked Bloom filter, which answers from one cache line.
+//! The filter, which tells that a key is not in the table: a hash index, which also tells where a key
+//! is ([`crate::hash`]), or a blocked Bloom filter, which answers from one cache line as well.
 //!
 //! ```text
 //! offset size
@@ -16,6 +17,8 @@
 
 use bytes::Bytes;
 use icecore_model::{Malformed, Reader};
+
+use crate::hash::{HashIndex, KIND_HASH};
 
 const KIND_BLOCKED_BLOOM: u8 = 1;
 const HEADER_BYTES: usize = 4;
@@ -55,23 +58,48 @@ pub(crate) fn encode(hashes: &[u64], bits_per_key: u32, offset: u64) -> Vec<u8> 
 
 /// A filter that was read back.
 #[derive(Debug)]
-pub(crate) struct Filter {
+pub(crate) enum Filter {
+    Bloom(Bloom),
+    Hash(HashIndex),
+}
+
+impl Filter {
+    pub(crate) fn decode(body: Bytes) -> Result<Filter, BadFilter> {
+        let filter = match body.first() {
+            Some(&KIND_BLOCKED_BLOOM) => Bloom::decode(body).map(Filter::Bloom),
+            Some(&KIND_HASH) => HashIndex::decode(body).map(Filter::Hash),
+            Some(kind) => return Err(BadFilter::UnknownKind(*kind)),
+            None => Err(Malformed { what: "a filter kind", offset: 0 }),
+        };
+        filter.map_err(BadFilter::Malformed)
+    }
+
+    /// False only if no key of this hash is in the table.
+    #[inline]
+    pub(crate) fn may_contain(&self, hash: u64) -> bool {
+        match self {
+            Filter::Bloom(bloom) => bloom.may_contain(hash),
+            Filter::Hash(index) => index.candidates(hash).next().is_some(),
+        }
+    }
+}
+
+/// A blocked Bloom filter that was read back.
+#[derive(Debug)]
+pub(crate) struct Bloom {
     body: Bytes,
     start: usize,
     lines: usize,
     probes: u8,
 }
 
-impl Filter {
-    pub(crate) fn decode(body: Bytes) -> Result<Filter, BadFilter> {
+impl Bloom {
+    fn decode(body: Bytes) -> Result<Bloom, Malformed> {
         let mut reader = Reader::new(&body);
-        let kind = reader.u8("a filter kind").map_err(BadFilter::Malformed)?;
-        if kind != KIND_BLOCKED_BLOOM {
-            return Err(BadFilter::UnknownKind(kind));
-        }
-        let (start, probes) = Filter::header(&mut reader).map_err(BadFilter::Malformed)?;
+        reader.u8("a filter kind")?;
+        let (start, probes) = Bloom::header(&mut reader)?;
         let lines = (body.len() - start) / LINE_BYTES;
-        Ok(Filter { start, lines, probes, body })
+        Ok(Bloom { start, lines, probes, body })
     }
 
     /// The start of the lines and the number of probes.
@@ -143,8 +171,8 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_told_from_damage() {
         let mut body = encode(&[7], 10, 0);
-        body[0] = 2;
-        assert_eq!(Filter::decode(Bytes::from(body)).unwrap_err(), BadFilter::UnknownKind(2));
+        body[0] = 3;
+        assert_eq!(Filter::decode(Bytes::from(body)).unwrap_err(), BadFilter::UnknownKind(3));
         for bad in [vec![1], vec![1, 0, 0, 0], vec![1, 6, 64, 0], vec![1, 6, 0, 0], vec![1; 70]] {
             let result = Filter::decode(Bytes::from(bad));
             assert!(matches!(result, Err(BadFilter::Malformed(_))), "{result:?}");

@@ -1,22 +1,22 @@
 //! The index: which block holds a key.
 //!
 //! ```text
-//! body  := entry* head* place* prefix count prefix-length
-//! entry := length key stamp offset bytes     varints; the key without the shared prefix
+//! body  := entry* head* end* place* prefix count prefix-length
+//! entry := length key stamp                  varints; the key without the shared prefix
 //! head  := the first eight bytes of that key (u64; the first byte is the highest, zeros at the end)
+//! end   := offset (u64) in the file at which the block ends, its trailer included
 //! place := offset (u32) of the entry in the body
 //! prefix := what all keys start with;  count, prefix-length := u32
 //! ```
 //!
 //! The entry of a block is a separator (key, stamp): at or after the block's last entry and before
-//! the next block's first, in the order of entries; `offset` and `bytes` are the block's place in
-//! the file, its trailer included. So each (key, stamp) belongs to exactly one block, also when the
-//! versions of a key fill several.
+//! the next block's first, in the order of entries. So each (key, stamp) belongs to exactly one
+//! block, also when the versions of a key fill several. A block begins where the one before ends, the
+//! first one at the start of the file: whoever knows a block's number finds it with one look.
 //!
 //! The heads make the search a binary search in one flat array of numbers; keys are compared only
 //! where heads are equal. An index is valid if and only if the parts fill the body, separators are
-//! in strict order, heads are those of their keys, and the blocks follow one another from the start
-//! of the file.
+//! in strict order, heads are those of their keys, and the ends rise up to where the data end.
 
 use std::cmp::Ordering;
 
@@ -30,6 +30,7 @@ use crate::block::common;
 use crate::format::Handle;
 
 const HEAD_BYTES: usize = 8;
+const END_BYTES: usize = 8;
 const PLACE_BYTES: usize = 4;
 const TAIL_BYTES: usize = 8;
 
@@ -44,13 +45,14 @@ pub(crate) struct IndexBuilder {
 struct Separator {
     key_end: usize,
     stamp: Versionstamp,
-    handle: Handle,
+    /// Where the block ends in the file.
+    end: u64,
 }
 
 impl IndexBuilder {
-    /// Adds the block at `handle`, whose last entry is `last`; `next` is the key of the entry after
-    /// it, if there is one.
-    pub(crate) fn add(&mut self, last: (&[u8], Versionstamp), next: Option<&[u8]>, handle: Handle) {
+    /// Adds the block that follows the last one and ends at `end`. Its last entry is `last`; `next` is
+    /// the key of the entry after it, if there is one.
+    pub(crate) fn add(&mut self, last: (&[u8], Versionstamp), next: Option<&[u8]>, end: u64) {
         let (key, stamp) = last;
         // A stamp of zero comes after all versions of the key.
         let (separator, stamp) = match next {
@@ -59,12 +61,12 @@ impl IndexBuilder {
             None => (key.to_vec(), Versionstamp::ZERO),
         };
         self.keys.extend_from_slice(&separator);
-        self.blocks.push(Separator { key_end: self.keys.len(), stamp, handle });
+        self.blocks.push(Separator { key_end: self.keys.len(), stamp, end });
     }
 
     /// About how long the body will be.
     pub(crate) fn bytes(&self) -> usize {
-        self.keys.len() + self.blocks.len() * (HEAD_BYTES + PLACE_BYTES + 10) + TAIL_BYTES
+        self.keys.len() + self.blocks.len() * (HEAD_BYTES + END_BYTES + PLACE_BYTES + 4) + TAIL_BYTES
     }
 
     pub(crate) fn finish(&self) -> Vec<u8> {
@@ -82,11 +84,12 @@ impl IndexBuilder {
             put_varint(&mut body, rest.len() as u64);
             body.extend_from_slice(rest);
             put_varint(&mut body, block.stamp.get());
-            put_varint(&mut body, block.handle.offset);
-            put_varint(&mut body, block.handle.bytes);
         }
         for key in &keys {
             body.extend_from_slice(&head(&key[prefix.len()..]).to_le_bytes());
+        }
+        for block in &self.blocks {
+            body.extend_from_slice(&block.end.to_le_bytes());
         }
         for place in &places {
             body.extend_from_slice(&place.to_le_bytes());
@@ -132,6 +135,7 @@ pub(crate) struct Index {
     body: Bytes,
     count: usize,
     heads: usize,
+    ends: usize,
     places: usize,
     prefix: usize,
 }
@@ -148,11 +152,11 @@ impl Index {
             let entry = index.entry(ordinal)?;
             let separator = (entry.key, entry.stamp);
             let rises = last.is_none_or(|last| order(last, separator) == Ordering::Less);
-            let follows = index.place(ordinal)? == at && entry.handle.offset == end;
+            let follows = index.place(ordinal)? == at && index.end(ordinal) > end;
             if !rises || !follows || index.head(ordinal) != head(entry.key) {
                 return Err(Malformed { offset: at, ..malformed });
             }
-            end = entry.handle.end().ok_or(malformed)?;
+            end = index.end(ordinal);
             at = entry.end;
             last = Some(separator);
         }
@@ -170,11 +174,12 @@ impl Index {
         };
         let prefix = start(before.len(), Some(prefix_bytes))?;
         let places = start(prefix, count.checked_mul(PLACE_BYTES))?;
-        let heads = start(places, count.checked_mul(HEAD_BYTES))?;
+        let ends = start(places, count.checked_mul(END_BYTES))?;
+        let heads = start(ends, count.checked_mul(HEAD_BYTES))?;
         if prefix_bytes > KEY_BYTES_MAX {
             return Err(malformed);
         }
-        Ok(Index { body, count, heads, places, prefix })
+        Ok(Index { body, count, heads, ends, places, prefix })
     }
 
     /// How many blocks there are.
@@ -187,7 +192,13 @@ impl Index {
     }
 
     fn heads(&self) -> &[[u8; HEAD_BYTES]] {
-        self.body[self.heads..self.places].as_chunks().0
+        self.body[self.heads..self.ends].as_chunks().0
+    }
+
+    #[inline]
+    fn end(&self, ordinal: usize) -> u64 {
+        let ends: &[[u8; END_BYTES]] = self.body[self.ends..self.places].as_chunks().0;
+        u64::from_le_bytes(ends[ordinal])
     }
 
     fn head(&self, ordinal: usize) -> u64 {
@@ -201,7 +212,7 @@ impl Index {
         if place < self.heads { Ok(place) } else { Err(malformed) }
     }
 
-    /// The separator of a block, without the shared prefix, and its place in the file.
+    /// The separator of a block, without the shared prefix.
     fn entry(&self, ordinal: usize) -> Result<IndexEntry<'_>, Malformed> {
         let place = self.place(ordinal)?;
         let at = |e: Malformed| Malformed { offset: e.offset + place, ..e };
@@ -210,16 +221,22 @@ impl Index {
             let length = reader.length(KEY_BYTES_MAX, "a separator length")?;
             let key = reader.bytes(length, "a separator")?;
             let stamp = Versionstamp::new(reader.varint("a separator stamp")?);
-            let offset = reader.varint("a block offset")?;
-            let handle = Handle { offset, bytes: reader.varint("a block length")? };
-            Ok(IndexEntry { key, stamp, handle, end: place + reader.offset() })
+            Ok(IndexEntry { key, stamp, end: place + reader.offset() })
         };
         read().map_err(at)
     }
 
     /// Where the block `ordinal` lies.
+    #[inline]
     pub(crate) fn handle(&self, ordinal: usize) -> Result<Handle, Malformed> {
-        Ok(self.entry(ordinal)?.handle)
+        let malformed = Malformed { what: "the place of a block", offset: self.ends };
+        if ordinal >= self.count {
+            return Err(malformed);
+        }
+        let offset = if ordinal == 0 { 0 } else { self.end(ordinal - 1) };
+        // They rose when they were read first, but a page may have been lost since.
+        let bytes = self.end(ordinal).checked_sub(offset).ok_or(malformed)?;
+        Ok(Handle { offset, bytes })
     }
 
     /// The separator after the block `ordinal`.
@@ -261,7 +278,6 @@ impl Index {
 struct IndexEntry<'a> {
     key: &'a [u8],
     stamp: Versionstamp,
-    handle: Handle,
     /// Where the next entry starts.
     end: usize,
 }
@@ -295,13 +311,13 @@ mod tests {
             let last: Vec<(Vec<u8>, Versionstamp)> =
                 keys.iter().map(|(key, n)| (key.clone(), Versionstamp::new(9 - n))).collect();
             let mut builder = IndexBuilder::default();
-            let mut offset = 0;
+            let mut end = 0;
             for (number, (key, stamp)) in last.iter().enumerate() {
                 let next = last.get(number + 1).map(|(key, _)| &key[..]);
-                builder.add((key, *stamp), next, Handle { offset, bytes: 100 });
-                offset += 100;
+                end += 100;
+                builder.add((key, *stamp), next, end);
             }
-            let index = Index::decode(builder.finish().into(), offset).unwrap();
+            let index = Index::decode(builder.finish().into(), end).unwrap();
             for number in 0..last.len() {
                 let handle = index.handle(number).unwrap();
                 prop_assert_eq!(handle, Handle { offset: number as u64 * 100, bytes: 100 });

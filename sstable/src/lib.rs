@@ -38,8 +38,8 @@
 //! - [`cache`]: blocks that were costly to make.
 //! - [`salvage`]: reads what is left of a damaged table.
 //!
-//! Inside: `format` is the grammar of the file; `block`, `index`, `filter` and `ranges` are the
-//! contents of its blocks, `tally` counts entries, `source` and `blocks` bring bytes in and check
+//! Inside: `format` is the grammar of the file; `block`, `index`, `filter`, `hash` and `ranges` are
+//! the contents of its blocks, `tally` counts entries, `source` and `blocks` bring bytes in and check
 //! them, `walk` moves over entries, `verify` reads everything.
 
 #![forbid(unsafe_code)]
@@ -60,6 +60,7 @@ mod block;
 mod blocks;
 mod filter;
 mod format;
+mod hash;
 mod index;
 mod ranges;
 mod source;

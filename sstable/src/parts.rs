@@ -11,7 +11,8 @@ use icecore_model::{Entry, Malformed, Versionstamp};
 use crate::block::{BlockBuilder, DataBlock};
 use crate::error::Error;
 use crate::filter::{self, Filter};
-use crate::format::{Handle, Sealed, pack};
+use crate::format::{Sealed, pack};
+use crate::hash::{HashBuilder, HashIndex};
 use crate::index::{Index, IndexBuilder};
 use crate::options::Compression;
 
@@ -80,10 +81,10 @@ pub struct Indexed<'a> {
 /// The body of an index over blocks that follow one another from the start of a file.
 pub fn build_index(blocks: &[Indexed<'_>]) -> Vec<u8> {
     let mut builder = IndexBuilder::default();
-    let mut offset = 0;
+    let mut end = 0;
     for block in blocks {
-        builder.add(block.last, block.next, Handle { offset, bytes: block.bytes });
-        offset += block.bytes;
+        end += block.bytes;
+        builder.add(block.last, block.next, end);
     }
     builder.finish()
 }
@@ -143,6 +144,55 @@ impl FilterPart {
     /// False only if no key of this hash is in the table.
     pub fn may_contain(&self, hash: u64) -> bool {
         self.0.may_contain(hash)
+    }
+}
+
+/// A key as its hash index is told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Hashed {
+    /// The hash of the key.
+    pub hash: u64,
+    /// Whether its newest record is the first one of a block that no key before it is in.
+    pub begins_block: bool,
+    /// The number of that record in the block.
+    pub record: u16,
+}
+
+/// The body of a hash index over these keys, for the place `offset` of a file; `None` if they make
+/// none.
+pub fn build_hash(keys: &[Hashed], offset: u64) -> Option<Vec<u8>> {
+    let mut builder = HashBuilder::default();
+    for (number, key) in keys.iter().enumerate() {
+        if key.begins_block && number > 0 {
+            builder.end_block();
+        }
+        builder.add(key.hash, usize::from(key.record));
+    }
+    builder.end_block();
+    builder.encode(offset)
+}
+
+/// A hash index that was read back.
+#[derive(Debug)]
+pub struct HashPart(HashIndex);
+
+impl HashPart {
+    /// Reads a hash index; `None` if it is none.
+    pub fn decode(body: Bytes) -> Option<HashPart> {
+        match Filter::decode(body) {
+            Ok(Filter::Hash(index)) => Some(HashPart(index)),
+            Ok(Filter::Bloom(_)) | Err(_) => None,
+        }
+    }
+
+    /// The numbers of block and record where the key of this hash may be.
+    pub fn candidates(&self, hash: u64) -> impl Iterator<Item = (usize, usize)> {
+        self.0.candidates(hash)
+    }
+
+    /// How many keys it has.
+    pub fn count(&self) -> usize {
+        self.0.count()
     }
 }
 

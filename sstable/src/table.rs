@@ -1,9 +1,10 @@
 //! An open table: what it is compared with when it is opened, and how a point is read.
 //!
 //! Opening reads the footer, the properties, the deleted ranges, the filter and the index, and
-//! verifies them; data blocks are verified when they are first read. A point costs the filter's
-//! cache line, a search in the index's flat array and a search within one block; nothing is
-//! allocated unless the block must be copied or decompressed.
+//! verifies them; data blocks are verified when they are first read. A point costs a cache line of the
+//! hash index and the record that it leads to; an older version of a key, or a table without a hash
+//! index, a search in the index's flat array and one within a block. Nothing is allocated unless the
+//! block must be copied or decompressed.
 //!
 //! Bytes in place may stop being readable while they are used (a medium that refuses a page):
 //! every search asks the mapping afterwards whether all that it looked at could be read, before it
@@ -23,6 +24,7 @@ use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::filter::{BadFilter, Filter};
 use crate::format::{FOOTER_BYTES, Footer, Handle, Kind};
+use crate::hash::HashIndex;
 use crate::index::Index;
 use crate::options::TableEnv;
 use crate::ranges;
@@ -80,9 +82,41 @@ impl Table {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::UnknownFormat`] or [`Error::Io`] from what is read for it.
     pub fn get(&self, key: &[u8], at: Versionstamp) -> Result<Option<Hit<'_>>, Error> {
-        if !self.may_contain(hash64(key))? {
-            return Ok(None);
+        if let (Some(filter), Some(handle)) = (&self.filter, self.footer.filter) {
+            let newest = match filter {
+                Filter::Hash(index) => self.newest(index, key),
+                Filter::Bloom(bloom) if bloom.may_contain(hash64(key)) => Ok(Newest::Unknown),
+                Filter::Bloom(_) => Ok(Newest::Nowhere),
+            };
+            self.blocks.source.check(handle)?;
+            match newest? {
+                Newest::Nowhere => return Ok(None),
+                Newest::At(hit) if hit.raw.stamp <= at => return Ok(Some(hit)),
+                Newest::At(_) | Newest::Unknown => {}
+            }
         }
+        self.search(key, at)
+    }
+
+    /// Follows the hash of a key to its newest version.
+    #[inline]
+    fn newest(&self, index: &HashIndex, key: &[u8]) -> Result<Newest<'_>, Error> {
+        for (ordinal, record) in index.candidates(hash64(key)) {
+            let handle = self.handle(ordinal)?;
+            let body = self.blocks.data(ordinal, handle)?;
+            let raw = DataBlock::new(&body).and_then(|block| block.record_of(record, key));
+            if let Body::InPlace(_) = body {
+                self.blocks.source.check(handle)?;
+            }
+            if let Some(raw) = raw.map_err(Error::malformed(self.file, handle.offset))? {
+                return Ok(Newest::At(Hit { table: self, handle, body, raw }));
+            }
+        }
+        Ok(Newest::Nowhere)
+    }
+
+    /// The newest version of `key` at or below `at`, by the order of the entries.
+    fn search(&self, key: &[u8], at: Versionstamp) -> Result<Option<Hit<'_>>, Error> {
         let Some((ordinal, handle)) = self.locate(key, at)? else { return Ok(None) };
         let body = self.blocks.data(ordinal, handle)?;
         let found = DataBlock::new(&body).and_then(|block| block.search(key, at));
@@ -123,16 +157,6 @@ impl Table {
     /// A cursor over every version of every key. It stands nowhere until it is sent somewhere.
     pub fn versions(self: &Arc<Table>) -> Versions {
         Versions::new(Arc::clone(self))
-    }
-
-    fn may_contain(&self, hash: u64) -> Result<bool, Error> {
-        match (&self.filter, self.footer.filter) {
-            (Some(filter), Some(handle)) if !filter.may_contain(hash) => {
-                self.blocks.source.check(handle)?;
-                Ok(false)
-            }
-            _ => Ok(true),
-        }
     }
 
     /// The block that holds (`key`, `stamp`) if any does; `None` after the last one.
@@ -185,6 +209,14 @@ impl Table {
         }
         Ok(bytes)
     }
+}
+
+/// What a filter knows of a key.
+enum Newest<'a> {
+    Nowhere,
+    At(Hit<'a>),
+    /// It may be anywhere.
+    Unknown,
 }
 
 /// A version of a key, in the block where it was found.

@@ -13,6 +13,7 @@ use crate::blocks::read_block;
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::format::{Handle, Kind};
+use crate::hash::Place;
 use crate::index::Index;
 use crate::summary::TableSummary;
 use crate::table::{Table, read_filter, read_footer, read_index, read_ranges, read_summary};
@@ -46,7 +47,13 @@ impl Table {
         for handle in rest.into_iter().flatten() {
             pass.hash(handle)?;
         }
-        let Pass { hasher, tally, key, .. } = pass;
+        let Pass { hasher, tally, key, keys, .. } = pass;
+        if let (Some(Filter::Hash(hashes)), Some(handle)) = (&filter, footer.filter)
+            && hashes.count() != keys
+        {
+            let what = "the hash index has slots that are no key's";
+            return Err(Error::corrupt(self.file, handle.offset, what));
+        }
         if hasher.digest() != footer.hash {
             return Err(Error::corrupt(self.file, 0, "the hash of the whole file"));
         }
@@ -71,6 +78,8 @@ struct Pass<'a> {
     filter: Option<&'a Filter>,
     hasher: Hasher,
     tally: Tally,
+    /// How many keys there are.
+    keys: usize,
     /// Key and stamp of the last entry.
     key: Vec<u8>,
     stamp: Option<Versionstamp>,
@@ -86,6 +95,7 @@ impl<'a> Pass<'a> {
             filter,
             hasher: Hasher::new(),
             tally: Tally::default(),
+            keys: 0,
             key: Vec::new(),
             stamp: None,
             separator: None,
@@ -105,7 +115,7 @@ impl<'a> Pass<'a> {
         let (body, _) = read_block(source, &self.table.blocks.seal, handle, Kind::Data)?;
         let index_offset = self.table.footer.index.offset;
         let next = self.index.separator(ordinal).map_err(Error::malformed(file, index_offset))?;
-        let result = self.entries(&body, &next);
+        let result = self.entries(&body, ordinal, &next);
         source.check(handle)?;
         result.map_err(Error::malformed(file, handle.offset))?;
         self.separator = Some(next);
@@ -113,7 +123,12 @@ impl<'a> Pass<'a> {
     }
 
     /// Checks the entries of one block, which must lie between the separators around it.
-    fn entries(&mut self, body: &[u8], next: &(Vec<u8>, Versionstamp)) -> Result<(), Malformed> {
+    fn entries(
+        &mut self,
+        body: &[u8],
+        ordinal: usize,
+        next: &(Vec<u8>, Versionstamp),
+    ) -> Result<(), Malformed> {
         let block = DataBlock::new(body)?;
         let mut shared = usize::MAX;
         for index in 0..block.shape().count {
@@ -122,7 +137,7 @@ impl<'a> Pass<'a> {
             let whole = [block.prefix(), raw.rest(body)].concat();
             shared = if index == 0 { whole.len() } else { shared.min(common(&self.key, &whole)) };
             let entry = Entry { key: &whole, stamp: raw.stamp, change: raw.change(body) };
-            self.entry(&entry, next).map_err(malformed)?;
+            self.entry(&entry, (ordinal, index), next).map_err(malformed)?;
             self.key = whole;
             self.stamp = Some(raw.stamp);
         }
@@ -136,6 +151,7 @@ impl<'a> Pass<'a> {
     fn entry(
         &mut self,
         entry: &Entry<'_>,
+        place: Place,
         next: &(Vec<u8>, Versionstamp),
     ) -> Result<(), &'static str> {
         let here = (entry.key, entry.stamp);
@@ -149,8 +165,19 @@ impl<'a> Pass<'a> {
         {
             return Err("an entry that the index does not lead to");
         }
-        if another_key && self.filter.is_some_and(|f| !f.may_contain(hash64(entry.key))) {
-            return Err("a key that the filter denies");
+        if another_key {
+            self.keys += 1;
+            match self.filter {
+                Some(Filter::Bloom(bloom)) if !bloom.may_contain(hash64(entry.key)) => {
+                    return Err("a key that the filter denies");
+                }
+                Some(Filter::Hash(hashes)) => {
+                    if !hashes.candidates(hash64(entry.key)).any(|found| found == place) {
+                        return Err("a key that the hash index does not lead to");
+                    }
+                }
+                _ => {}
+            }
         }
         self.tally.entry(entry);
         Ok(())

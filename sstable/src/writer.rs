@@ -16,6 +16,7 @@ use crate::block::BlockBuilder;
 use crate::error::Error;
 use crate::filter;
 use crate::format::{BLOCK_BYTES_MAX, Footer, Handle, Kind, Seal, pack};
+use crate::hash::HashBuilder;
 use crate::index::IndexBuilder;
 use crate::options::{Compression, TableId, TableOptions};
 use crate::ranges;
@@ -38,7 +39,7 @@ pub struct TableWriter<'d> {
     unindexed: Option<Handle>,
     index: IndexBuilder,
     /// One for each distinct key.
-    hashes: Vec<u64>,
+    keys: HashBuilder,
     ranges: Vec<RangeTombstone>,
     tally: Tally,
 }
@@ -68,7 +69,7 @@ impl<'d> TableWriter<'d> {
             last: None,
             unindexed: None,
             index: IndexBuilder::default(),
-            hashes: Vec::new(),
+            keys: HashBuilder::default(),
             ranges: Vec::new(),
             tally: Tally::default(),
         })
@@ -93,8 +94,8 @@ impl<'d> TableWriter<'d> {
             self.end_block()?;
         }
         self.index_block(Some(entry.key));
-        if another_key && self.options.filter_bits_per_key > 0 {
-            self.hashes.push(hash64(entry.key));
+        if another_key && (self.options.hash_index || self.options.filter_bits_per_key > 0) {
+            self.keys.add(hash64(entry.key), self.block.count());
         }
         self.block.add(entry);
         self.tally.entry(entry);
@@ -113,7 +114,12 @@ impl<'d> TableWriter<'d> {
     /// About how long the file would be if it were finished at once.
     pub fn written_bytes(&self) -> u64 {
         let ranges: usize = self.ranges.iter().map(|r| r.start.len() + r.end.len() + 16).sum();
-        let filter = self.hashes.len() * self.options.filter_bits_per_key as usize / 8;
+        let keys = self.keys.hashes().len();
+        let filter = if self.options.hash_index {
+            HashBuilder::bytes(keys)
+        } else {
+            keys * self.options.filter_bits_per_key as usize / 8
+        };
         self.out.offset + (self.block.bytes() + ranges + filter + self.index.bytes()) as u64
     }
 
@@ -136,12 +142,9 @@ impl<'d> TableWriter<'d> {
         } else {
             Some(self.out.block(&ranges::encode(&set), Kind::Ranges, Compression::None)?)
         };
-        let filter = if self.hashes.is_empty() {
-            None
-        } else {
-            let bits = self.options.filter_bits_per_key;
-            let body = filter::encode(&self.hashes, bits, self.out.offset);
-            Some(self.out.block(&body, Kind::Filter, Compression::None)?)
+        let filter = match self.filter() {
+            Some(body) => Some(self.out.block(&body, Kind::Filter, Compression::None)?),
+            None => None,
         };
         let index = self.out.block(&self.index.finish(), Kind::Index, Compression::None)?;
         let mut body = Vec::new();
@@ -172,7 +175,17 @@ impl<'d> TableWriter<'d> {
         disk.remove(name).map_err(Error::io(name, "remove"))
     }
 
+    /// The body of the filter that comes next, if the table gets one.
+    fn filter(&self) -> Option<Vec<u8>> {
+        let (hashes, offset) = (self.keys.hashes(), self.out.offset);
+        let bits = self.options.filter_bits_per_key;
+        let index = || self.options.hash_index.then(|| self.keys.encode(offset)).flatten();
+        let bloom = || (bits > 0).then(|| filter::encode(hashes, bits, offset));
+        if hashes.is_empty() { None } else { index().or_else(bloom) }
+    }
+
     fn end_block(&mut self) -> Result<(), Error> {
+        self.keys.end_block();
         let body = self.block.finish();
         self.unindexed = Some(self.out.block(body, Kind::Data, self.options.compression)?);
         self.block.clear();
@@ -182,7 +195,7 @@ impl<'d> TableWriter<'d> {
     /// Puts the block that ended last into the index, before the entry with the key `next`.
     fn index_block(&mut self, next: Option<&[u8]>) {
         if let (Some(handle), Some((key, stamp))) = (self.unindexed.take(), &self.last) {
-            self.index.add((key, *stamp), next, handle);
+            self.index.add((key, *stamp), next, handle.offset + handle.bytes);
         }
     }
 }

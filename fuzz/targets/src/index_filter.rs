@@ -1,9 +1,10 @@
-//! Any bytes as an index and as a filter; and both as the writer builds them.
+//! Any bytes as an index, as a filter and as a hash index; and all as the writer builds them.
 //!
 //! 1. What decodes answers every question without a panic; an index leads to a block that exists,
 //!    or behind the last one.
 //! 2. An index that decodes leads each separator to its own block, and what follows it to the next.
-//! 3. A filter that was built denies none of its keys.
+//! 3. A filter that was built denies none of its keys; a hash index leads to each of its places, and
+//!    has no others.
 
 use std::cmp::Ordering;
 
@@ -11,7 +12,9 @@ use bytes::Bytes;
 use icecore_model::Versionstamp;
 use icecore_model::entry::order;
 use icecore_model::hash::hash64;
-use icecore_sstable::parts::{FilterPart, IndexPart, Indexed, build_filter, build_index};
+use icecore_sstable::parts::{
+    FilterPart, HashPart, Hashed, IndexPart, Indexed, build_filter, build_hash, build_index,
+};
 
 use crate::allocation::bounded;
 use crate::choices::Choices;
@@ -66,6 +69,10 @@ fn any_filter(body: &[u8]) {
     for hash in [0, u64::MAX, 1 << 32, 0xffff_ffff, hash64(body)] {
         filter.may_contain(hash);
     }
+    let Some(index) = HashPart::decode(Bytes::copy_from_slice(body)) else { return };
+    for hash in [0, u64::MAX, 1 << 32, 0xffff_ffff, hash64(body)] {
+        assert!(index.candidates(hash).count() <= body.len() / 4, "a search ends");
+    }
 }
 
 fn built_index(choices: &mut Choices<'_>) {
@@ -113,4 +120,27 @@ fn built_filter(choices: &mut Choices<'_>) {
     let body = Bytes::from(build_filter(&hashes, bits_per_key, offset));
     let filter = FilterPart::decode(body).expect("what was built is read");
     assert!(hashes.iter().all(|hash| filter.may_contain(*hash)), "no key is denied");
+    built_hash(&hashes, offset);
+}
+
+fn built_hash(hashes: &[u64], offset: u64) {
+    // What is left of a hash after its tag says where a block begins.
+    let mut places: Vec<(usize, usize)> = Vec::new();
+    let mut keys = Vec::new();
+    for hash in hashes {
+        let next = match places.last() {
+            None => (0, 0),
+            Some((block, _)) if hash >> 24 & 3 == 0 => (block + 1, 0),
+            Some((block, record)) => (*block, record + 1 + (hash >> 26 & 7) as usize),
+        };
+        places.push(next);
+        let record = u16::try_from(next.1).expect("it is small");
+        keys.push(Hashed { hash: *hash, begins_block: next.1 == 0, record });
+    }
+    let Some(body) = build_hash(&keys, offset) else { return };
+    let index = HashPart::decode(Bytes::from(body)).expect("what was built is read");
+    assert_eq!(index.count(), keys.len(), "each key has a slot");
+    for (key, place) in keys.iter().zip(places) {
+        assert!(index.candidates(key.hash).any(|found| found == place), "it leads to {place:?}");
+    }
 }

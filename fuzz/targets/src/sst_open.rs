@@ -171,6 +171,7 @@ fn built(choices: &mut Choices<'_>) {
     let options = TableOptions {
         block_bytes: choices.pick(&[64, 256, 1024]),
         compression: choices.pick(&[Compression::None, Compression::Lz4]),
+        hash_index: choices.pick(&[true, false]),
         filter_bits_per_key: choices.pick(&[0, 10, 30]),
     };
     let mode = choices.pick(&[ReadMode::MmapStrict, ReadMode::Read]);

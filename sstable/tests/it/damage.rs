@@ -31,7 +31,7 @@ pub(crate) fn small_model() -> (Model, Vec<RangeTombstone>) {
 }
 
 pub(crate) fn small_options(compression: Compression) -> TableOptions {
-    TableOptions { block_bytes: 120, compression, filter_bits_per_key: 10 }
+    TableOptions { block_bytes: 120, compression, ..TableOptions::default() }
 }
 
 /// The bytes of the small table, and what the manifest would know of it.

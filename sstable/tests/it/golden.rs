@@ -31,7 +31,8 @@ fn fruit() -> (Model, Vec<RangeTombstone>, TableOptions) {
     let options = TableOptions {
         block_bytes: 64,
         compression: Compression::None,
-        filter_bits_per_key: 10,
+        hash_index: true,
+        filter_bits_per_key: 0,
     };
     (model, vec![range], options)
 }

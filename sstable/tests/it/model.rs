@@ -12,10 +12,11 @@ use crate::support::{MODES, Model, Version, change, disk, entries, open, write};
 fn options() -> impl Strategy<Value = TableOptions> {
     let compression = prop_oneof![Just(Compression::None), Just(Compression::Lz4)];
     let bits = prop_oneof![Just(0u32), Just(1), Just(10)];
-    (prop_oneof![1usize..200, Just(4096)], compression, bits).prop_map(
-        |(block_bytes, compression, filter_bits_per_key)| TableOptions {
+    (prop_oneof![1usize..200, Just(4096)], compression, any::<bool>(), bits).prop_map(
+        |(block_bytes, compression, hash_index, filter_bits_per_key)| TableOptions {
             block_bytes,
             compression,
+            hash_index,
             filter_bits_per_key,
         },
     )

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use icecore_model::{Change, Entry, Versionstamp, hash::hash64};
 use icecore_sstable::parts::{
-    FilterPart, IndexPart, Indexed, build_block, build_filter, build_index, build_packed,
+    FilterPart, HashPart, Hashed, IndexPart, Indexed, build_block, build_filter, build_hash,
+    build_index, build_packed,
     search_block, unpack, walk_block,
 };
 
@@ -64,6 +65,20 @@ fn a_filter_knows_every_hash_that_it_was_given() {
     let passed = unknown.iter().filter(|hash| filter.may_contain(**hash)).count();
     assert!(passed < 50, "{passed} of 500");
     assert!(FilterPart::decode(Bytes::from_static(b"ice")).is_none());
+}
+
+#[test]
+fn a_hash_index_leads_to_every_key_that_it_was_given() {
+    let keys: Vec<Hashed> = (0..1000u16)
+        .map(|n| Hashed { hash: hash64(&n.to_le_bytes()), begins_block: n % 7 == 0, record: n % 7 })
+        .collect();
+    let index = HashPart::decode(build_hash(&keys, 5).unwrap().into()).unwrap();
+    assert_eq!(index.count(), 1000);
+    for (n, key) in keys.iter().enumerate() {
+        assert!(index.candidates(key.hash).any(|place| place == (n / 7, n % 7)), "key {n}");
+    }
+    assert!(HashPart::decode(build_filter(&[1], 10, 0).into()).is_none());
+    assert!(FilterPart::decode(build_hash(&keys, 5).unwrap().into()).is_some());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use icecore_disk::Name;
 use icecore_disk::random::SeededRandom;
 use icecore_model::frame::{Frame, Salt};
 use icecore_model::hash::{crc32, hash64};
-use icecore_model::{LogPosition, Reader, Versionstamp};
+use icecore_model::{LogPosition, Versionstamp};
 
 use super::layout::Placed;
 
@@ -132,15 +132,17 @@ fn blocks(table: &[u8]) -> Option<Vec<(usize, usize)>> {
     blocks.retain(|(_, bytes)| *bytes > 0);
     let (start, bytes) = handle(INDEX_HANDLE)?;
     let body = table.get(start..start + bytes.checked_sub(TRAILER_BYTES)?)?;
-    let count = body.get(body.len().checked_sub(8)?..)?.first_chunk()?;
-    let mut reader = Reader::new(body);
-    for _ in 0..u32::from_le_bytes(*count) {
-        let length = reader.length(body.len(), "a key").ok()?;
-        reader.bytes(length, "a key").ok()?;
-        reader.varint("a stamp").ok()?;
-        let place = reader.varint("an offset").ok()?;
-        let bytes = reader.varint("a length").ok()?;
-        blocks.push((usize::try_from(place).ok()?, usize::try_from(bytes).ok()?));
+    let (before, tail) = body.split_last_chunk::<8>()?;
+    let number = |bytes: &[u8]| Some(u32::from_le_bytes(*bytes.first_chunk()?) as usize);
+    let (count, prefix) = (number(tail)?, number(&tail[4..])?);
+    // The ends of the blocks lie before the places of entries (four bytes each) and the prefix.
+    let places = before.len().checked_sub(prefix)?.checked_sub(count.checked_mul(4)?)?;
+    let ends = before.get(places.checked_sub(count.checked_mul(8)?)?..places)?;
+    let mut begin = 0;
+    for end in ends.as_chunks::<8>().0 {
+        let end = usize::try_from(u64::from_le_bytes(*end)).ok()?;
+        blocks.push((begin, end.checked_sub(begin)?));
+        begin = end;
     }
     Some(blocks)
 }

@@ -19,6 +19,7 @@ pub(super) const ALL: &[(&str, Script)] = &[
     ("batches", values::batches),
     ("beacon", logs::beacon),
     ("blocks-of-4096", logs::blocks_of_4096),
+    ("bloom-filter", tables::bloom_filter),
     ("buffered", logs::buffered),
     ("checkpoint", histories::checkpoint),
     ("checkpoint-lived-on", histories::checkpoint_lived_on),

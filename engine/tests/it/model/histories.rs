@@ -83,10 +83,11 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 
 fn table_options() -> impl Strategy<Value = TableOptions> {
     let compression = prop_oneof![Just(Compression::None), Just(Compression::Lz4)];
-    (64..5_000_usize, compression, 0..12_u32).prop_map(
-        |(block_bytes, compression, filter_bits_per_key)| TableOptions {
+    (64..5_000_usize, compression, any::<bool>(), 0..12_u32).prop_map(
+        |(block_bytes, compression, hash_index, filter_bits_per_key)| TableOptions {
             block_bytes,
             compression,
+            hash_index,
             filter_bits_per_key,
         },
     )

@@ -132,7 +132,8 @@ pub(super) fn reopened(maker: &mut Maker) -> Files {
     let mut compressed = Options { log, ..tiny() };
     compressed.table.compression = Compression::Lz4;
     let mut plain = tiny();
-    (plain.table.filter_bits_per_key, plain.table.block_bytes) = (0, 128);
+    (plain.table.hash_index, plain.table.filter_bits_per_key) = (false, 0);
+    plain.table.block_bytes = 128;
     for (life, options) in [tiny(), compressed, plain, tiny()].into_iter().enumerate() {
         let engine = maker.open(options);
         some(&engine, life);

@@ -103,9 +103,21 @@ pub(super) fn lz4(maker: &mut Maker) -> Files {
 }
 
 pub(super) fn no_filter(maker: &mut Maker) -> Files {
-    let engine = maker.open(with_table(|table| table.filter_bits_per_key = 0));
+    let engine = maker.open(with_table(|table| {
+        (table.hash_index, table.filter_bits_per_key) = (false, 0);
+    }));
     fill(&engine, 0, 60, 100);
     compact(&engine);
+    maker.closed(&engine)
+}
+
+/// Filters that only tell that a key is not there.
+pub(super) fn bloom_filter(maker: &mut Maker) -> Files {
+    let engine = maker.open(with_table(|table| table.hash_index = false));
+    fill(&engine, 0, 60, 100);
+    compact(&engine);
+    fill(&engine, 1, 20, 100);
+    flush(&engine);
     maker.closed(&engine)
 }
 
