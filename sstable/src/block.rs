@@ -101,7 +101,11 @@ impl BlockBuilder {
         assert!(entry.key.len() <= KEY_BYTES_MAX, "keys are limited before they get here");
         assert!(value.len() <= VALUE_BYTES_MAX, "values are limited before they get here");
         self.prefix = match self.entries.first() {
-            Some(first) => common(&self.bytes[first.key.clone()][..self.prefix], entry.key),
+            Some(first) => {
+                let prefix = &self.bytes[first.key.clone()][..self.prefix];
+                // Mostly the key begins like all others, which is compared faster.
+                if entry.key.starts_with(prefix) { self.prefix } else { common(prefix, entry.key) }
+            }
             None => entry.key.len(),
         };
         let start = self.bytes.len();
@@ -110,7 +114,7 @@ impl BlockBuilder {
         self.bytes.extend_from_slice(value);
         let end = self.bytes.len();
         let held = Held { stamp: entry.stamp, tag, expires_at, key, end };
-        self.records += held.head_bytes() + (end - start);
+        self.records += held.record_bytes(0);
         self.entries.push(held);
     }
 
@@ -121,28 +125,27 @@ impl BlockBuilder {
     pub(crate) fn finish(&mut self) -> &[u8] {
         let first = self.entries.first().expect("a block has an entry");
         let prefix = &self.bytes[first.key.start..first.key.start + self.prefix];
-        let mut records = Vec::with_capacity(self.records);
-        let mut ends = Vec::with_capacity(self.entries.len());
-        for held in &self.entries {
-            held.encode(&mut records, &self.bytes, self.prefix);
-            ends.push(records.len());
-        }
-        let bytes = |width| HEADER_BYTES + ends.len() * width + prefix.len() + records.len();
+        let records: usize = self.entries.iter().map(|held| held.record_bytes(prefix.len())).sum();
+        let bytes = |width| HEADER_BYTES + self.entries.len() * width + prefix.len() + records;
         let width = if bytes(NARROW) <= usize::from(u16::MAX) { NARROW } else { WIDE };
-        let before = bytes(width) - records.len();
-        let count = u32::try_from(ends.len()).expect("a block is below 4 GiB");
+        let count = u32::try_from(self.entries.len()).expect("a block is below 4 GiB");
         let prefix_length = u16::try_from(prefix.len()).expect("keys are limited");
-        self.body.clear();
-        self.body.extend_from_slice(&count.to_le_bytes());
-        self.body.extend_from_slice(&prefix_length.to_le_bytes());
-        self.body.extend_from_slice(&[if width == NARROW { 2 } else { 4 }, 0]);
-        for end in &ends {
-            let end = u32::try_from(before + end).expect("a block is below 4 GiB");
-            self.body.extend_from_slice(&end.to_le_bytes()[..width]);
+        let body = &mut self.body;
+        body.clear();
+        body.extend_from_slice(&count.to_le_bytes());
+        body.extend_from_slice(&prefix_length.to_le_bytes());
+        body.extend_from_slice(&[if width == NARROW { 2 } else { 4 }, 0]);
+        let mut end = bytes(width) - records;
+        for held in &self.entries {
+            end += held.record_bytes(prefix.len());
+            let end = u32::try_from(end).expect("a block is below 4 GiB");
+            body.extend_from_slice(&end.to_le_bytes()[..width]);
         }
-        self.body.extend_from_slice(prefix);
-        self.body.extend_from_slice(&records);
-        &self.body
+        body.extend_from_slice(prefix);
+        for held in &self.entries {
+            held.encode(body, &self.bytes, prefix.len());
+        }
+        body
     }
 
     /// Begins another block.
@@ -154,11 +157,11 @@ impl BlockBuilder {
 }
 
 impl Held {
-    /// At most how long the record is before its key.
-    fn head_bytes(&self) -> usize {
-        let head = varint_bytes((self.key.len() << TAG_BITS) as u64);
+    /// How long the record is behind a prefix of so many bytes.
+    fn record_bytes(&self, prefix: usize) -> usize {
+        let head = varint_bytes(((self.key.len() - prefix) << TAG_BITS) as u64);
         let expires = self.expires_at.map_or(0, |at| varint_bytes(at.ms()));
-        head + varint_bytes(self.stamp.get()) + expires
+        head + varint_bytes(self.stamp.get()) + expires + self.end - self.key.start - prefix
     }
 
     fn encode(&self, out: &mut Vec<u8>, bytes: &[u8], prefix: usize) {

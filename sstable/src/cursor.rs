@@ -153,6 +153,10 @@ impl Cursor {
         if self.walk.stamp().is_none() {
             return Ok(());
         }
+        if self.walk.is_newest_in_block() {
+            // The entry before was looked at, and whether it could be read must not be left unasked.
+            return self.walk.check();
+        }
         for _ in 0..STEPS_MAX {
             self.walk.prev()?;
             let may_be_shown = self.walk.stamp().is_some_and(|stamp| stamp <= self.at);

@@ -26,12 +26,12 @@
 //!     88    8  XXH3-64 of everything before the footer
 //!     96    8  length of the file
 //!    104    4  checksum: CRC-32 of the other 116 bytes of the footer
-//!    108    4  format version: 2
+//!    108    4  format version: 3
 //!    112    8  magic: "ICETABLE"
 //! ```
 //!
 //! All fixed-size numbers are little-endian. The bodies have their homes in [`crate::block`],
-//! [`crate::ranges`], [`crate::filter`], [`crate::index`] and [`crate::summary`].
+//! [`crate::ranges`], [`crate::hash`], [`crate::filter`], [`crate::index`] and [`crate::summary`].
 //!
 //! A block is valid if and only if its checksum agrees, its kind is the one that its place asks
 //! for, and compression, transform and zero are as above. A footer is valid if and only if magic
@@ -44,7 +44,8 @@
 //! invalid where they lie; the id and the number make those of every other table invalid here, at
 //! the same offset too. A table keeps both for ever, wherever it is linked or copied to.
 //!
-//! In version 1 checksums knew the offset only. No reader of it is left.
+//! In version 1 checksums knew the offset only; in version 2 keys shared bytes with the key before.
+//! No reader of either is left.
 
 use icecore_disk::Name;
 use icecore_model::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};

@@ -66,7 +66,9 @@ impl IndexBuilder {
 
     /// About how long the body will be.
     pub(crate) fn bytes(&self) -> usize {
-        self.keys.len() + self.blocks.len() * (HEAD_BYTES + END_BYTES + PLACE_BYTES + 4) + TAIL_BYTES
+        self.keys.len()
+            + self.blocks.len() * (HEAD_BYTES + END_BYTES + PLACE_BYTES + 4)
+            + TAIL_BYTES
     }
 
     pub(crate) fn finish(&self) -> Vec<u8> {

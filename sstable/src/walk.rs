@@ -98,6 +98,16 @@ impl Walk {
         self.same_key
     }
 
+    /// Whether the entry before this one lies in the same block and is of another key. A walk back
+    /// needs not go there to know that this is the newest version of its key.
+    #[inline]
+    pub(crate) fn is_newest_in_block(&self) -> bool {
+        let Some((block, raw)) = self.here() else { return false };
+        let before = self.index.checked_sub(1).map(|before| block.data().entry(before));
+        // What cannot be read is an error of the step that goes there.
+        matches!(before, Some(Ok(before)) if before.rest(&block.body) != raw.rest(&block.body))
+    }
+
     /// The value here, to be kept.
     pub(crate) fn value_bytes(&self) -> Result<Bytes, Error> {
         self.failed()?;

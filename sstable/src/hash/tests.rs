@@ -22,7 +22,9 @@ fn read(body: Vec<u8>) -> HashIndex {
 
 #[test]
 fn every_key_is_led_to_its_record_and_few_others_to_any() {
-    for (keys, per_block, offset) in [(1, 1, 0), (1, 5, 3), (40, 40, 77), (50_000, 1, 1), (50_000, 29, 4096)] {
+    for (keys, per_block, offset) in
+        [(1, 1, 0), (1, 5, 3), (40, 40, 77), (50_000, 1, 1), (50_000, 29, 4096)]
+    {
         let body = built(keys, per_block).encode(offset).unwrap();
         let start = offset + HEADER_BYTES as u64 + u64::from(body[2]);
         assert_eq!(start % LINE_BYTES as u64, 0);
@@ -115,7 +117,8 @@ fn a_search_ends_where_every_line_is_full() {
 fn a_header_that_makes_no_sense_is_malformed() {
     let good = built(100, 10).encode(0).unwrap();
     assert!(HashIndex::decode(Bytes::from(good.clone())).is_ok());
-    for (at, byte) in [(1, 25), (1, 255), (2, 64), (3, 25), (4, 0), (4, 17), (5, 1), (7, 1), (8, 1)] {
+    for (at, byte) in [(1, 25), (1, 255), (2, 64), (3, 25), (4, 0), (4, 17), (5, 1), (7, 1), (8, 1)]
+    {
         let mut bad = good.clone();
         bad[at] = byte;
         assert!(HashIndex::decode(Bytes::from(bad)).is_err(), "byte {at} is {byte}");

@@ -150,6 +150,26 @@ fn any_changed_byte_under_agreeing_checksums_does_no_harm() {
 }
 
 #[test]
+fn verify_finds_every_slot_of_the_hash_index_that_was_changed() {
+    let (file, summary) = honest();
+    let filter = (footer(&file).filter.unwrap(), Kind::Filter);
+    let first = 8 + usize::from(body(&file, filter.0)[2]);
+    for at in first..body(&file, filter.0).len() {
+        for bit in [0x01, 0x80] {
+            let forged = forge(&file, filter, Compression::None, |body| body[at] ^= bit);
+            let disk = SimDisk::new(1, Rules::none());
+            disk.create(FILE).unwrap().write_all_at(0, &forged).unwrap();
+            let expected = TableSummary { hash: footer(&forged).hash, ..summary.clone() };
+            let cache = Arc::new(BlockCache::new(1 << 20));
+            let env = TableEnv { read_mode: ReadMode::Mmap, cache, accepted: vec![HOME] };
+            let table = Table::open(&*disk, &expected, &env).unwrap();
+            let found = table.verify();
+            assert!(matches!(found, Err(crate::Error::Corrupt { .. })), "byte {at}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn what_is_unknown_is_refused_by_name() {
     let (file, _) = honest();
     let (handle, kind) = blocks(&file)[0];

@@ -4,8 +4,7 @@ use bytes::Bytes;
 use icecore_model::{Change, Entry, Versionstamp, hash::hash64};
 use icecore_sstable::parts::{
     FilterPart, HashPart, Hashed, IndexPart, Indexed, build_block, build_filter, build_hash,
-    build_index, build_packed,
-    search_block, unpack, walk_block,
+    build_index, build_packed, search_block, unpack, walk_block,
 };
 
 const KEYS: [&[u8]; 5] = [b"apple", b"apricot", b"banana", b"cherry", b"date"];
