@@ -24,10 +24,9 @@
 //! and there are no other slots. What it says is believed only as far as the record agrees, so that
 //! one that was forged can hide a key, or show an older version of it, and do nothing worse.
 //!
-//! A slot of four bytes instead of a whole position is possible because block and record are small
-//! numbers; that the rest of the hash then serves as a filter is the idea of SILT's entries (Lim, Fan,
-//! Andersen and Kaminsky, 2011), and lines that overflow into the next are those of F14 and of
-//! RocksDB's cuckoo tables.
+//! A slot of four bytes is enough because the numbers of block and record are small. Lines of one
+//! cache line, with a part of the hash for each entry instead of its key, are those of SILT (Lim, Fan,
+//! Andersen and Kaminsky, 2011).
 
 use bytes::Bytes;
 use icecore_model::{Malformed, Reader};

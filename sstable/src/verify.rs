@@ -167,14 +167,13 @@ impl<'a> Pass<'a> {
         }
         if another_key {
             self.keys += 1;
+            let hash = hash64(entry.key);
             match self.filter {
-                Some(Filter::Bloom(bloom)) if !bloom.may_contain(hash64(entry.key)) => {
+                Some(Filter::Bloom(bloom)) if !bloom.may_contain(hash) => {
                     return Err("a key that the filter denies");
                 }
-                Some(Filter::Hash(hashes)) => {
-                    if !hashes.candidates(hash64(entry.key)).any(|found| found == place) {
-                        return Err("a key that the hash index does not lead to");
-                    }
+                Some(Filter::Hash(hashes)) if !hashes.candidates(hash).any(|at| at == place) => {
+                    return Err("a key that the hash index does not lead to");
                 }
                 _ => {}
             }
