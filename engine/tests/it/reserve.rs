@@ -35,10 +35,14 @@ fn assert_full<T: std::fmt::Debug>(committed: Result<T, Error>) {
     assert_eq!(refusal.kind(), ErrorKind::OutOfSpace, "{refusal:?}");
 }
 
-/// Commits until the disk is full for commits of all sizes, and gives how many went in.
+/// Commits until the disk is full for commits of all sizes, and gives how many went in. Where
+/// threads work in the background, they may make room again at any time.
 fn fill(engine: &Engine) -> u32 {
     let filled = (0..20_000).find(|i| try_set(engine, &name(*i), &[7; 400]).is_err());
-    assert_full((0..500).try_for_each(|_| try_set(engine, "small", b"").map(drop)));
+    let small = (0..500).try_for_each(|_| try_set(engine, "small", b"").map(drop));
+    if engine.options().workers == Workers::Manual {
+        assert_full(small);
+    }
     filled.expect("the disk becomes full")
 }
 
@@ -63,7 +67,9 @@ fn a_full_store_makes_room_for_itself_by_deletions() {
             assert!(written > 400, "{written}");
             // Flush and compaction may use what commits must leave free.
             engine.compact().unwrap();
-            assert_full(try_set(&engine, "more", &[1; 2_000]));
+            if workers == Workers::Manual {
+                assert_full(try_set(&engine, "more", &[1; 2_000]));
+            }
             if by_range {
                 delete_range(&engine, "0", "1");
             } else {
