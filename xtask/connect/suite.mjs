@@ -256,8 +256,22 @@ async function limits(kv) {
 }
 
 async function enqueue(kv) {
-  await kv.enqueue({ from: "node" }, { delay: 0 });
+  await kv.enqueue({ from: "node", view: new Uint8Array([1, 2]) }, { delay: 0 });
   console.log("holds: a message is sent");
+}
+
+/** What was enqueued is received, and comes again when it was not dealt with. */
+async function queue() {
+  const { listenQueue } = await import("./listen_queue.mjs");
+  const token = isDeno ? Deno.env.get("DENO_KV_ACCESS_TOKEN") : process.env.DENO_KV_ACCESS_TOKEN;
+  const [end, seen] = [new AbortController(), []];
+  const handler = (value, { attempt }) => {
+    seen.push(`${shown(value)} ${attempt}`);
+    if (attempt === 1) throw new Error("not yet");
+    end.abort();
+  };
+  await listenQueue(url, token, handler, { signal: end.signal });
+  holds("a message is received, and again", seen.join("; "), '{from: "node", view: Uint8Array 1,2} 1; {from: "node", view: Uint8Array 1,2} 2');
 }
 
 /** Writes that go on while the server is killed and started again. */
@@ -273,7 +287,7 @@ async function journal(kv) {
   await Promise.all([1, 2, 3, 4].map(writer));
 }
 
-const commands = { journal, write, read, agents, accounts, lists, watches, expiry, atomics, limits, enqueue };
+const commands = { journal, queue, write, read, agents, accounts, lists, watches, expiry, atomics, limits, enqueue };
 const kv = await open();
 try {
   await commands[command](kv);

@@ -9,6 +9,8 @@ use super::server::{Server, TOKEN};
 use crate::deno_diff::deno::{Deno, NotHere};
 
 const SUITE: &str = "suite.mjs";
+/// What programs copy to receive messages.
+const LISTEN_QUEUE: &str = "listen_queue.mjs";
 
 /// The command that outlives its server, and tells of every attempt to reach it meanwhile.
 pub(super) const OUTLIVES: &str = "journal";
@@ -146,5 +148,7 @@ fn copy_sources() -> std::io::Result<()> {
     for name in ["package.json", "package-lock.json", SUITE] {
         std::fs::copy(sources.join(name), home().join(name))?;
     }
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connect/js").join(LISTEN_QUEUE);
+    std::fs::copy(shipped, home().join(LISTEN_QUEUE))?;
     Ok(())
 }

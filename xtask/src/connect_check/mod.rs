@@ -72,6 +72,10 @@ fn check(clients: &Clients, arguments: &Arguments) -> Result<usize, String> {
             held += reader.run(&server, command, "")?;
         }
     }
+    for receiver in &both {
+        held += clients.node().run(&server, "enqueue", "")?;
+        held += receiver.run(&server, "queue", "")?;
+    }
     held += clients.node().run(&server, "enqueue", "")?;
     held += transfer(&server, &both, arguments.rounds)?;
     server.end()?;
