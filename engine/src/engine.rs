@@ -27,6 +27,7 @@ use crate::options::{Access, Create, Options, Workers};
 use crate::scan::Scan;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
+use crate::view::warm;
 use crate::worker::{Step, Threads};
 
 /// An open store. Cheap to clone; the store stays open until the last clone, the last snapshot and
@@ -393,6 +394,7 @@ impl Core {
         let pinned = self.published.pin(|| self.visible());
         let now_ms = std::cell::OnceCell::new();
         let now_ms = || *now_ms.get_or_init(|| self.now_ms());
+        warm(&pinned, keys);
         keys.iter()
             .map(|key| {
                 let found = pinned

@@ -51,6 +51,12 @@ impl TableHandle {
         }
     }
 
+    /// The table, if it was opened and is whole.
+    #[inline]
+    pub(crate) fn opened(&self) -> Option<&Table> {
+        self.opened.get().map(|table| &**table).filter(|table| table.is_whole())
+    }
+
     #[cold]
     fn unmapped(&self, access: &TableAccess) -> Result<&Arc<Table>, Error> {
         if let Some(table) = self.unmapped.get() {

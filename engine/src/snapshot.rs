@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::expiry::Watermark;
 use crate::levels::TableAccess;
 use crate::scan::Scan;
-use crate::view::View;
+use crate::view::{View, warm};
 
 /// A view, a stamp and a reading of the clock: the same reads give the same answers for as long as
 /// it lives. It keeps the memory and the files that it reads from, and keeps the store open; after
@@ -86,6 +86,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Record>>, Error> {
+        warm(&self.shared.view, keys);
         keys.iter().map(|key| self.get(key.as_ref())).collect()
     }
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use icecore_memtable::Memtable;
+use icecore_model::hash::hash64;
 use icecore_model::{Change, Timestamp, Versionstamp};
+use icecore_sstable::WarmStep;
 
 use crate::error::Error;
 use crate::levels::{Levels, TableAccess, TableHandle, find_in_run};
@@ -112,6 +114,30 @@ impl View {
         Ok(None)
     }
 }
+
+/// Reads ahead for point reads of these keys at once: at each place on the way, the misses of all
+/// keys overlap, where one read after the other waits for each of its own.
+pub(crate) fn warm<K: AsRef<[u8]>>(view: &View, keys: &[K]) {
+    if keys.len() < WARM_MIN {
+        return;
+    }
+    let mut tables = Vec::with_capacity(keys.len());
+    for key in keys {
+        let key = key.as_ref();
+        let zero = view.levels.zero().iter().filter(|table| table.covers(key));
+        let runs = view.levels.runs().iter().filter_map(|run| find_in_run(run, key));
+        let hash = hash64(key);
+        // What was never opened is opened by the read, which can tell if that fails.
+        let opened = zero.chain(runs).filter_map(|table| table.opened());
+        tables.extend(opened.map(|table| (hash, table)));
+    }
+    for step in WarmStep::ALL {
+        tables.iter().for_each(|(hash, table)| table.warm(*hash, step));
+    }
+}
+
+/// Fewer keys have nothing to overlap.
+const WARM_MIN: usize = 2;
 
 fn ask_memtable<'v>(memtable: &'v Memtable, key: &[u8], at: Versionstamp) -> Answer<'v> {
     let covering = if memtable.has_ranges() { memtable.covering(key, at) } else { None };

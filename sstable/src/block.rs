@@ -366,6 +366,26 @@ impl<'a> DataBlock<'a> {
     }
 }
 
+/// Reads a byte of the header, and one of those that say where the record of this number ends.
+#[inline]
+pub(crate) fn touch_ends(body: &[u8], record: usize) -> u8 {
+    let ends = body.get(HEADER_BYTES + record * NARROW).copied().unwrap_or_default();
+    ends ^ body.first().copied().unwrap_or_default()
+}
+
+/// Reads a byte of the record of this number, if the body is not of the widest kind.
+#[inline]
+pub(crate) fn touch_record(body: &[u8], record: usize) -> u8 {
+    let at = HEADER_BYTES + record.saturating_sub(1) * NARROW;
+    let end = body.get(at..).and_then(|ends| ends.first_chunk());
+    let start = end.map_or(0, |end| usize::from(u16::from_le_bytes(*end)));
+    let byte = |at: usize| body.get(at).copied().unwrap_or_default();
+    byte(start) ^ byte(start + LINE_BYTES)
+}
+
+/// What a processor reads at once.
+const LINE_BYTES: usize = 64;
+
 #[inline]
 fn decode_record(record: &[u8], prefix: usize) -> Result<Raw, Malformed> {
     let mut reader = Reader::new(record);

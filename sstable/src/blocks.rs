@@ -103,6 +103,18 @@ impl Blocks {
         self.owned(handle).map(Body::Owned)
     }
 
+    /// The bytes of the data block `ordinal` where they lie, if it was verified before.
+    #[inline]
+    pub(crate) fn in_place(&self, ordinal: usize, handle: Handle) -> Option<&[u8]> {
+        if self.source.mode() != ReadMode::Mmap || !self.verified.contains(ordinal) {
+            return None;
+        }
+        match self.source.read(handle) {
+            Ok(Stored::Mapped(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
     fn verify(&self, bytes: &[u8], ordinal: usize, handle: Handle) -> Result<(), Error> {
         let file = self.source.file;
         let verified = Sealed::verify(bytes, &self.seal, file, handle.offset, Kind::Data);

@@ -221,6 +221,12 @@ impl HashIndex {
         candidates
     }
 
+    /// Reads a byte of the line in which a search for this hash begins.
+    #[inline]
+    pub(crate) fn touch(&self, hash: u64) -> u8 {
+        self.line(line_of(hash, self.lines))[0][0]
+    }
+
     /// How many slots are in use.
     pub(crate) fn count(&self) -> usize {
         let slots: &[[u8; SLOT_BYTES]] = self.body[self.start..].as_chunks().0;

@@ -74,6 +74,6 @@ pub use error::Error;
 pub use options::{Compression, ReadMode, TableEnv, TableId, TableOptions};
 pub use salvage::{Origins, Remains};
 pub use summary::TableSummary;
-pub use table::{Hit, Table};
+pub use table::{Hit, Table, WarmStep};
 pub use versions::Versions;
 pub use writer::TableWriter;

@@ -18,7 +18,7 @@ use icecore_disk::{Disk, Name};
 use icecore_model::hash::hash64;
 use icecore_model::{Change, Malformed, RangeSet, Reader, Versionstamp};
 
-use crate::block::{DataBlock, Raw};
+use crate::block::{self, DataBlock, Raw};
 use crate::blocks::{Blocks, Body, read_block};
 use crate::cursor::Cursor;
 use crate::error::Error;
@@ -96,6 +96,28 @@ impl Table {
             }
         }
         self.search(key, at)
+    }
+
+    /// Reads ahead, into the caches of the processor, the next place on the way to the newest version
+    /// of the key with this hash, as [`Table::get`] takes it. Nothing that is read is used, so that
+    /// the misses of many keys overlap; and what cannot be read is left for `get` to tell.
+    #[inline]
+    pub fn warm(&self, hash: u64, step: WarmStep) {
+        let Some(Filter::Hash(index)) = &self.filter else { return };
+        let touched = match step {
+            WarmStep::Slots => index.touch(hash),
+            WarmStep::Ends | WarmStep::Record => {
+                let Some((ordinal, record)) = index.candidates(hash).next() else { return };
+                let handle = self.index.handle(ordinal).ok();
+                let body = handle.and_then(|handle| self.blocks.in_place(ordinal, handle));
+                let Some(body) = body else { return };
+                match step {
+                    WarmStep::Record => block::touch_record(body, record),
+                    _ => block::touch_ends(body, record),
+                }
+            }
+        };
+        std::hint::black_box(touched);
     }
 
     /// Follows the hash of a key to its newest version.
@@ -217,6 +239,22 @@ enum Newest<'a> {
     At(Hit<'a>),
     /// It may be anywhere.
     Unknown,
+}
+
+/// A place on the way from the hash of a key to its record; each is known from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WarmStep {
+    /// The line of the hash index.
+    Slots,
+    /// Where the records of the block end.
+    Ends,
+    /// The record.
+    Record,
+}
+
+impl WarmStep {
+    /// All of them, in their order.
+    pub const ALL: [WarmStep; 3] = [WarmStep::Slots, WarmStep::Ends, WarmStep::Record];
 }
 
 /// A version of a key, in the block where it was found.

@@ -20,7 +20,7 @@ use icecore_model::{Change, DatabaseId, Entry, RangeTombstone, Timestamp, Versio
 use icecore_sstable::parts::{Indexed, build_block, build_filter, build_index, build_packed};
 use icecore_sstable::{
     BlockCache, Compression, Cursor, Error, ReadMode, Table, TableEnv, TableId, TableOptions,
-    TableSummary, TableWriter,
+    TableSummary, TableWriter, WarmStep,
 };
 
 use crate::allocation::{MARGIN_BYTES, bounded_by};
@@ -80,6 +80,7 @@ fn read_all(disk: &SimDisk, expected: &TableSummary, mode: ReadMode, bytes: usiz
         let shown = forwards.as_ref().map(Vec::as_slice).unwrap_or_default();
         for (key, _, _) in shown.iter().take(8) {
             for at in [0, 3, u64::MAX].map(Versionstamp::new) {
+                WarmStep::ALL.iter().for_each(|step| table.warm(hash64(key), *step));
                 drop(table.get(key, at));
             }
             cursor.seek(key).ok();

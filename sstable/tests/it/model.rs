@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use icecore_model::hash::hash64;
 use icecore_model::{Entry, RangeSet, RangeTombstone, Timestamp, Versionstamp};
-use icecore_sstable::{Compression, Table, TableOptions};
+use icecore_sstable::{Compression, Table, TableOptions, WarmStep};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -79,6 +80,7 @@ fn check_gets(
     at: Versionstamp,
 ) {
     for key in keys {
+        WarmStep::ALL.iter().for_each(|step| table.warm(hash64(key), *step));
         let hit = table.get(key, at).unwrap();
         let found = hit.as_ref().map(|hit| Entry { key, stamp: hit.stamp(), change: hit.change() });
         assert_eq!(found.as_ref(), expected.get(&key[..]), "{key:?}");
