@@ -1,6 +1,6 @@
 //! `cargo xtask connect-check`: do real programs of Deno and Node use a store that is served?
 //!
-//! The `icecore` of this workspace [serves](server) a store; [clients](clients) that npm installs,
+//! The `icecore` of this workspace [serves](server) a store; [clients] that npm installs,
 //! unmodified and of pinned versions, run `xtask/connect/suite.mjs`. Values that one of them writes
 //! the other reads; agents of both transfer funds in one store at the same time; a server that is
 //! killed and started again goes unnoticed. What the store holds in the end is looked at here.
