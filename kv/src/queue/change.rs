@@ -5,9 +5,10 @@
 //! *finished*. A receiver that takes one message after the other finishes each in the commit that
 //! begins the next. A failure *moves* a message to another deadline, and the last one *gives it up*.
 //!
-//! 1. Every step checks that the message is as the last step has left it: it begins only where it
-//!    is and if nobody else has begun it, and all other steps ask for the attempt record of their
-//!    own beginning. So a step that comes late changes nothing.
+//! 1. Every step checks that the message is as the last step has left it: it begins, or is given up
+//!    by one who has not begun it, only where it is and if nobody else has begun it, and all other
+//!    steps ask for the attempt record of their own beginning. So a step that comes late changes
+//!    nothing.
 //! 2. A message and its attempt record go in one commit, and dead letters come in the same.
 
 use icecore_engine::{Batch, Check, CommitFuture, Engine, Mutation, Outcome};
@@ -81,6 +82,20 @@ impl Change {
             deleted: vec![spot.message_key(&line.messages)],
             set: vec![(to.message_key(&line.messages), row.encode())],
         }
+    }
+
+    /// Gives up a message whose attempts are used up, and of which the one who does it has begun
+    /// none: `attempt` is the stamp of another's record.
+    pub(crate) fn bury(
+        line: &Line,
+        ready: &Ready,
+        row: &MessageRow,
+        attempt: Option<Versionstamp>,
+    ) -> Change {
+        let mut change = Change::give_up(line, ready.spot, row, attempt);
+        // It may have been moved since it was read, and somebody be at work on it at its new spot.
+        change.checks.push((ready.spot.message_key(&line.messages), Some(ready.stamp)));
+        change
     }
 
     /// Removes the message and stores its payload under its dead-letter keys.

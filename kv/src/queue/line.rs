@@ -335,6 +335,13 @@ impl Lease {
         self.spot
     }
 
+    /// A lease on a spot where nobody else has one.
+    #[cfg(test)]
+    pub(crate) fn on(line: &Arc<Line>, spot: Spot) -> Lease {
+        assert!(lock(&line.picks).leased.insert(spot), "it is on lease");
+        Lease { line: Arc::clone(line), spot, over: false }
+    }
+
     /// Nobody gets the message any more, as long as what is known of the queue is.
     pub(crate) fn set_aside(mut self) {
         self.over = true;

@@ -377,7 +377,7 @@ impl Begin {
         let record = kv.engine().get(&ready.spot.id.attempt_key(&line.name))?;
         let (attempts, stamp) = attempts(record.as_ref(), &line.name)?;
         let (attempt, change) = if is_exhausted(&row, attempts) {
-            (None, Change::give_up(line, ready.spot, &row, stamp))
+            (None, Change::bury(line, &ready, &row, stamp))
         } else {
             let attempt = attempts + 1;
             (Some(attempt), Change::begin(line, &ready, stamp, attempt))

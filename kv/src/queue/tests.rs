@@ -19,6 +19,8 @@ use icecore_disk::sim::{Rules, SimDisk};
 use icecore_engine::{Engine, Environment, Options, Workers};
 
 use self::history::History;
+use super::line::{Lease, Pick, Ready};
+use super::message::Begin;
 use crate::{Enqueue, Error, ErrorKind, Kv, Limits, ListenOptions, Value, key};
 
 /// Seeds of each of the fault models.
@@ -62,6 +64,34 @@ fn taking_messages_at_the_front_of_a_long_queue_does_not_read_it_again() {
     let failed = held.next().unwrap();
     failed.fail().unwrap();
     assert!(queue.line.floor() > last, "and a retry comes later");
+}
+
+#[test]
+fn a_message_that_has_moved_is_not_given_up_at_its_old_place_while_somebody_works_on_it() {
+    let (disk, random) = (SimDisk::new(1, Rules::none()), SeededRandom::new(1));
+    let clock = Arc::new(ManualClock::at(1_000));
+    let environment =
+        Environment { disk, clock: Arc::clone(&clock) as Arc<_>, random: Arc::new(random) };
+    let kv = Kv::builder_in(environment).open().unwrap();
+    let message = Enqueue::new(7).backoff([Duration::ZERO]).keys_if_undelivered([key!["dead"]]);
+    kv.enqueue(message).unwrap();
+    let queue = kv.queue("");
+    // Somebody reads the message at its first place, and is slow.
+    let Pick::Ready(ready, lease) = queue.line.pick(kv.engine(), None).unwrap() else {
+        panic!("there is a message")
+    };
+    let stale = Ready { spot: ready.spot, stamp: ready.stamp, stored: ready.stored.clone() };
+    let first = Begin::new(&kv, ready, lease).unwrap().commit().unwrap().unwrap();
+    clock.advance_ms(5);
+    let old = first.spot();
+    first.fail().unwrap();
+    let last = queue.try_receive().unwrap().unwrap();
+    assert!(last.spot() != old && last.is_last_attempt());
+    let late = Begin::new(&kv, stale, Lease::on(&queue.line, old)).unwrap().commit().unwrap();
+    assert!(late.is_none());
+    assert!(!kv.get(key!["dead"]).unwrap().is_present(), "the last attempt is under way");
+    last.finish().unwrap();
+    assert!(queue.is_empty().unwrap());
 }
 
 #[test]
