@@ -165,7 +165,12 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn log(args: &Args) {
-    let log = tracing_subscriber::fmt().with_max_level(args.log_level).with_writer(io::stderr);
+    // Nobody may be there to read the log. To say that on standard error, too, is to panic, perhaps
+    // between a commit and its answer.
+    let log = tracing_subscriber::fmt()
+        .with_max_level(args.log_level)
+        .with_writer(io::stderr)
+        .log_internal_errors(false);
     match args.log_format {
         LogFormat::Text => log.with_ansi(false).init(),
         LogFormat::Json => log.json().init(),

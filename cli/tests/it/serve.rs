@@ -125,6 +125,23 @@ fn several_stores_are_served_each_to_those_who_have_its_token() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_costs_no_answer_and_no_orderly_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = text(&directory.path().join("store")).to_owned();
+    let tokens = token_file(directory.path(), "tokens", "a-token-of-some-length");
+    let args = [&*store, "--token-file", &tokens, ANY[0], ANY[1], "--log-level", "debug"];
+    let mut server = Server::start(&args);
+    drop(server.child.stderr.take());
+    for _ in 0..3 {
+        let reply = server.exchange("/", "a-token-of-some-length");
+        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    }
+    let id = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn what_is_wrong_with_a_call_is_said_with_what_to_try() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
