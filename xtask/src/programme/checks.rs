@@ -36,7 +36,7 @@ pub(super) const ALL: &[Check] = &[
         name: "sim",
         bar: "60,000 seeds, 400,000 crash recoveries",
         gate: form(10, "sim --seeds 1000000000"),
-        soak: form(10, "sim --seeds 1000000000"),
+        soak: form(7, "sim --seeds 1000000000"),
     },
     Check {
         id: "B5",
@@ -85,7 +85,7 @@ pub(super) const ALL: &[Check] = &[
         name: "damage",
         bar: "1 M damaged openings, 99.99 % of live damage found",
         gate: form(5, "damage"),
-        soak: form(6, "damage --opens 1000000000"),
+        soak: form(5, "damage --opens 1000000000"),
     },
     Check {
         id: "B22",
@@ -120,7 +120,7 @@ pub(super) const ALL: &[Check] = &[
         name: "bank",
         bar: "1 M commits of 16 threads",
         gate: form(3, "bank"),
-        soak: form(2, "bank"),
+        soak: form(3, "bank"),
     },
     Check {
         id: "B9",
@@ -141,14 +141,14 @@ pub(super) const ALL: &[Check] = &[
         name: "enospc",
         bar: "200 fills",
         gate: form(2, "enospc --fills 1000000"),
-        soak: form(2, "enospc --fills 1000000"),
+        soak: form(8, "enospc --fills 1000000"),
     },
     Check {
         id: "B12",
         name: "eio",
         bar: "12 scenarios",
         gate: form(2, "eio"),
-        soak: form(3, "eio"),
+        soak: form(2, "eio"),
     },
     Check {
         id: "B16",
@@ -162,7 +162,7 @@ pub(super) const ALL: &[Check] = &[
         name: "fuzz",
         bar: "12 targets",
         gate: form(6, "fuzz"),
-        soak: form(12, "fuzz"),
+        soak: form(10, "fuzz"),
     },
     Check {
         id: "B18",
