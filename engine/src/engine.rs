@@ -27,7 +27,7 @@ use crate::options::{Access, Create, Options, Workers};
 use crate::scan::Scan;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
-use crate::view::warm;
+use crate::view::{WARM_MAX, warm};
 use crate::worker::{Step, Threads};
 
 /// An open store. Cheap to clone; the store stays open until the last clone, the last snapshot and
@@ -394,17 +394,19 @@ impl Core {
         let pinned = self.published.pin(|| self.visible());
         let now_ms = std::cell::OnceCell::new();
         let now_ms = || *now_ms.get_or_init(|| self.now_ms());
-        warm(&pinned, keys);
-        keys.iter()
-            .map(|key| {
+        let mut records = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(WARM_MAX) {
+            warm(&pinned, keys);
+            for key in keys {
                 let found = pinned
                     .get(key.as_ref(), pinned.at(), &self.access)
                     .or_else(|error| self.check_open().and(Err(error)))?;
                 let present =
                     found.filter(|f| !self.has_expired(f.stamp(), f.expires_at(), now_ms));
-                present.as_ref().map(record).transpose()
-            })
-            .collect()
+                records.push(present.as_ref().map(record).transpose()?);
+            }
+        }
+        Ok(records)
     }
 
     /// Records that no stamp above `last` was shown, so that the next opening goes on from there,

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::expiry::Watermark;
 use crate::levels::TableAccess;
 use crate::scan::Scan;
-use crate::view::{View, warm};
+use crate::view::{View, WARM_MAX, warm};
 
 /// A view, a stamp and a reading of the clock: the same reads give the same answers for as long as
 /// it lives. It keeps the memory and the files that it reads from, and keeps the store open; after
@@ -86,8 +86,14 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::get`].
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Record>>, Error> {
-        warm(&self.shared.view, keys);
-        keys.iter().map(|key| self.get(key.as_ref())).collect()
+        let mut records = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(WARM_MAX) {
+            warm(&self.shared.view, keys);
+            for key in keys {
+                records.push(self.get(key.as_ref())?);
+            }
+        }
+        Ok(records)
     }
 
     /// The entries with keys in `[start, end)`, in key order.

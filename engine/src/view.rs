@@ -139,6 +139,9 @@ pub(crate) fn warm<K: AsRef<[u8]>>(view: &View, keys: &[K]) {
 /// Fewer keys have nothing to overlap.
 const WARM_MIN: usize = 2;
 
+/// What more keys read ahead would push out of the caches what the first ones have read.
+pub(crate) const WARM_MAX: usize = 64;
+
 fn ask_memtable<'v>(memtable: &'v Memtable, key: &[u8], at: Versionstamp) -> Answer<'v> {
     let covering = if memtable.has_ranges() { memtable.covering(key, at) } else { None };
     match memtable.get(key, at) {

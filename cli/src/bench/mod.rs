@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .tempdir_in(&parent)
         .map_err(|e| Failure::io(&format!("create a directory in {}", parent.display()), &e))?;
     let clock = SystemClock::new();
-    let mut bench = Bench::new(args, directory.path(), &clock);
+    let bench = Bench::new(args, directory.path(), &clock);
     if !args.json {
         report::head(args)?;
     }

@@ -45,7 +45,7 @@ impl<'a> Bench<'a> {
         Bench { args, directory, drive, data, loaded: OnceLock::new() }
     }
 
-    pub(crate) fn run(&mut self) -> Result<(), Failure> {
+    pub(crate) fn run(&self) -> Result<(), Failure> {
         self.commits("durable", Durability::Sync)?;
         self.commits("buffered", Durability::Buffered)?;
         self.load_in_order()?;

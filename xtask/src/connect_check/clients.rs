@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use super::server::{Server, TOKEN};
-use crate::deno_diff::deno::{Deno, NotHere};
+use crate::deno_diff::deno::{Deno, NotHere, npm};
 
 const SUITE: &str = "suite.mjs";
 /// What programs copy to receive messages.
@@ -39,16 +39,7 @@ impl Clients {
         let deno = Deno::install()?;
         let unwritten = |e| NotHere(format!("{} cannot be written: {e}", home().display()));
         copy_sources().map_err(unwritten)?;
-        let npm = Command::new("npm")
-            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(home())
-            .output()
-            .map_err(|_| NotHere("npm is not there".to_owned()))?;
-        if !npm.status.success() {
-            let said = String::from_utf8_lossy(&npm.stderr).into_owned();
-            let first = said.lines().find(|line| line.contains("error")).unwrap_or_default();
-            return Err(NotHere(format!("npm could not install @deno/kv: {first}")));
-        }
+        npm("ci", &home(), "@deno/kv")?;
         let node = Command::new("node").arg("--version").output();
         let node = node.map_err(|_| NotHere("node is not there".to_owned()))?;
         let node = String::from_utf8_lossy(&node.stdout).trim_end().to_owned();

@@ -33,6 +33,21 @@ fn pinned() -> String {
     package["dependencies"]["deno"].as_str().expect("it names a version").to_owned()
 }
 
+/// Has npm `task` what the package in `home` asks for, which is called `what`.
+pub(crate) fn npm(task: &str, home: &Path, what: &str) -> Result<(), NotHere> {
+    let npm = Command::new("npm")
+        .args([task, "--ignore-scripts", "--no-audit", "--no-fund"])
+        .current_dir(home)
+        .output()
+        .map_err(|_| NotHere("npm is not there".to_owned()))?;
+    if npm.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&npm.stderr).into_owned();
+    let first = said.lines().find(|line| line.contains("error")).unwrap_or_default();
+    Err(NotHere(format!("npm could not install {what}: {first}")))
+}
+
 impl Deno {
     /// The pinned version, which is installed if it is not yet.
     pub(crate) fn install() -> Result<Deno, NotHere> {
@@ -42,16 +57,7 @@ impl Deno {
         println!("installing Deno {} with npm in {}", pinned(), home().display());
         copy_package()
             .map_err(|e| NotHere(format!("{} cannot be written: {e}", home().display())))?;
-        let npm = Command::new("npm")
-            .args(["install", "--ignore-scripts", "--no-audit", "--no-fund"])
-            .current_dir(home())
-            .output()
-            .map_err(|_| NotHere("npm is not there".to_owned()))?;
-        if !npm.status.success() {
-            let said = String::from_utf8_lossy(&npm.stderr).into_owned();
-            let first = said.lines().find(|line| line.contains("error")).unwrap_or_default();
-            return Err(NotHere(format!("npm could not install Deno: {first}")));
-        }
+        npm("install", &home(), "Deno")?;
         Deno::installed().ok_or_else(|| NotHere("npm has no Deno for this machine".to_owned()))
     }
 
