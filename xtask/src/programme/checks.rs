@@ -36,7 +36,7 @@ pub(super) const ALL: &[Check] = &[
         name: "sim",
         bar: "60,000 seeds, 400,000 crash recoveries",
         gate: form(10, "sim --seeds 1000000000"),
-        soak: form(7, "sim --seeds 1000000000"),
+        soak: form(5, "sim --seeds 1000000000"),
     },
     Check {
         id: "B5",
@@ -57,7 +57,7 @@ pub(super) const ALL: &[Check] = &[
         name: "sim",
         bar: "every call of 40 scripts, every error, once and for ever",
         gate: form(6, "sim --failures"),
-        soak: form(6, "sim --failures --thorough"),
+        soak: form(5, "sim --failures --thorough"),
     },
     Check {
         id: "B3",
@@ -78,14 +78,14 @@ pub(super) const ALL: &[Check] = &[
         name: "model",
         bar: "1 M keys, small memtables and tables",
         gate: form(2, "model --keys 200000"),
-        soak: form(3, "model --rounds 1000000"),
+        soak: form(2, "model --rounds 1000000"),
     },
     Check {
         id: "B14",
         name: "damage",
         bar: "1 M damaged openings, 99.99 % of live damage found",
         gate: form(5, "damage"),
-        soak: form(5, "damage --opens 1000000000"),
+        soak: form(4, "damage --opens 1000000000"),
     },
     Check {
         id: "B22",
@@ -99,7 +99,7 @@ pub(super) const ALL: &[Check] = &[
         name: "kill9",
         bar: "2,000 kills, every failpoint",
         gate: form(5, "kill9 --kills 1000000"),
-        soak: form(4, "kill9 --kills 1000000"),
+        soak: form(3, "kill9 --kills 1000000"),
     },
     Check {
         id: "B11",
@@ -162,14 +162,14 @@ pub(super) const ALL: &[Check] = &[
         name: "fuzz",
         bar: "12 targets",
         gate: form(6, "fuzz"),
-        soak: form(10, "fuzz"),
+        soak: form(8, "fuzz"),
     },
     Check {
         id: "B18",
         name: "miri",
         bar: "16 seeds of every test of crates with unsafe code",
         gate: form(6, "miri"),
-        soak: form(8, "miri"),
+        soak: form(16, "miri"),
     },
     Check {
         id: "B19",
@@ -204,6 +204,6 @@ pub(super) const ALL: &[Check] = &[
         name: "shuttle",
         bar: "10 models, 200,000 schedules each",
         gate: form(6, "shuttle"),
-        soak: form(34, "shuttle --schedules 200000"),
+        soak: form(38, "shuttle --schedules 200000"),
     },
 ];
