@@ -11,9 +11,8 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::USER_AGENT;
 use icecore::{Entry, Value};
+use icecore_wire::message::{KvEntry, encoding};
 use std::borrow::Cow;
-
-use crate::message::{KvEntry, encoding};
 
 /// Who reads the values of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

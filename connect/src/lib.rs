@@ -23,7 +23,8 @@
 //!
 //! From the wire inwards: `server` (listens, and ends in order), `connection`, `respond` (from a
 //! request to its answer), `negotiate` and `auth` (who may use what), `read`, `write`, `watch` (the
-//! three methods), `message` (their bytes), `client` (values as the asking program can read them).
+//! three methods), `client` (values as the asking program can read them). The bytes of all of it are
+//! those of `icecore-wire`.
 
 #![forbid(unsafe_code)]
 
@@ -35,11 +36,8 @@ mod connection;
 mod database;
 mod drive;
 mod error;
-mod frame;
 mod limits;
-mod message;
 mod metrics;
-mod moment;
 mod negotiate;
 mod queue;
 mod read;

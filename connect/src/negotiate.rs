@@ -6,36 +6,12 @@
 
 use bytes::Bytes;
 use icecore_disk::Random;
-use serde::{Deserialize, Serialize};
+use icecore_wire::metadata::{Endpoint, Exchange, Metadata};
+use icecore_wire::moment::rfc3339;
 
 use crate::database::Database;
 use crate::error::Refusal;
 use hyper::HeaderMap;
-
-/// What clients send.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Exchange {
-    supported_versions: Vec<u64>,
-}
-
-/// What they get.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    version: u64,
-    database_id: &'a str,
-    endpoints: [Endpoint; 1],
-    token: String,
-    expires_at: String,
-}
-
-#[derive(Serialize)]
-struct Endpoint {
-    /// Clients resolve it against the URL of the exchange, and add a slash and a method.
-    url: String,
-    consistency: &'static str,
-}
 
 /// Answers an exchange. What is looked at first is what the reference looks at first: the body, the
 /// version, the token.
@@ -55,10 +31,10 @@ pub(crate) fn exchange(
     })?;
     let metadata = Metadata {
         version,
-        database_id: &database.uuid,
-        endpoints: [Endpoint { url: database.endpoint(), consistency: "strong" }],
-        token: session.token,
-        expires_at: crate::moment::rfc3339(session.expires_ms),
+        database_id: database.uuid.as_str().into(),
+        endpoints: vec![Endpoint { url: database.endpoint().into(), consistency: "strong".into() }],
+        token: session.token.into(),
+        expires_at: rfc3339(session.expires_ms).into(),
     };
     let json = serde_json::to_vec(&metadata).expect("plain structs of texts serialize");
     Ok(json.into())

@@ -10,13 +10,13 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use icecore::{Error, Key, Kv, Selector, Snapshot};
+use icecore_wire::message::{KvEntry, ReadRange, SnapshotRead, SnapshotReadOutput, read_status};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, message};
 
 use crate::client::Reader;
 use crate::error::Refusal;
 use crate::limits::{ENTRIES_MAX, RANGES_MAX, READ_KEY_BYTES_MAX};
-use crate::message::{KvEntry, ReadRange, SR_SUCCESS, SnapshotRead, SnapshotReadOutput};
 
 /// An answer is cut into pieces of about this size.
 const PIECE_BYTES: usize = 64 << 10;
@@ -167,7 +167,7 @@ impl Writer {
             ranges: Vec::new(),
             read_disabled: false,
             read_is_strongly_consistent: true,
-            status: SR_SUCCESS,
+            status: read_status::SUCCESS,
         };
         status.encode(&mut self.piece).expect("a buffer of bytes grows as needed");
         self.cut();

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use icecore::{Entry, Error, Key, Kv, Versionstamp};
+use icecore_wire::frame::{self, PING};
+use icecore_wire::message::{self, WatchKeyOutput, WatchOutput, read_status};
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
@@ -23,9 +25,7 @@ use crate::budget::Pool;
 use crate::client::Reader;
 use crate::drive::News;
 use crate::error::Refusal;
-use crate::frame::{PING, frame};
 use crate::limits::{KEY_BYTES_MAX, WATCH_KEYS_MAX};
-use crate::message;
 use crate::read::malformed;
 use crate::write::key;
 
@@ -170,6 +170,14 @@ impl Source {
     }
 }
 
+/// The frame of these entries. Each is sent as changed: clients tell by the versionstamps which
+/// are.
+fn frame(entries: &[Entry], reader: Reader) -> Bytes {
+    let key = |entry| WatchKeyOutput { changed: true, entry_if_changed: reader.entry(entry) };
+    let keys = entries.iter().map(key).collect();
+    frame::encode(&WatchOutput { status: read_status::SUCCESS, keys })
+}
+
 /// Whether these entries are others than those that were seen.
 fn note(seen: &mut Option<Vec<Option<Versionstamp>>>, entries: &[Entry]) -> Poll<()> {
     let stamps = entries.iter().map(|entry| entry.versionstamp).collect();
@@ -179,4 +187,26 @@ fn note(seen: &mut Option<Vec<Option<Versionstamp>>>, entries: &[Entry]) -> Poll
     }
     *seen = stamps;
     Poll::Ready(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use icecore::key;
+    use icecore_wire::frame::{Decoder, FRAME_BYTES_MAX, Frame};
+
+    #[test]
+    fn a_frame_says_of_each_key_whether_it_is_there() {
+        let kv = Kv::in_memory().unwrap();
+        kv.set(key!["a"], 7).unwrap();
+        let mut decoder = Decoder::new(FRAME_BYTES_MAX);
+        let entries = kv.get_many([key!["a"], key!["b"]]).unwrap();
+        decoder.put(&frame(&entries, Reader::Plain));
+        let Ok(Some(Frame::Message(message))) = decoder.next_frame() else { panic!("no message") };
+        let output = WatchOutput::decode(message).unwrap();
+        assert!(output.status == read_status::SUCCESS && output.keys.iter().all(|key| key.changed));
+        let entry = output.keys[0].entry_if_changed.as_ref().unwrap();
+        assert_eq!(entry.value, 7_u64.to_le_bytes()[..]);
+        assert_eq!(output.keys[1].entry_if_changed, None);
+    }
 }

@@ -11,6 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use icecore::{Commit, Enqueue, Expiry, Key, Kv, Mutation, Pending, SumRange, Value, Versionstamp};
+use icecore_wire::message::{
+    self, AtomicWrite, AtomicWriteOutput, encoding, mutation_type, write_status,
+};
 use prost::Message;
 use prost::encoding::{DecodeContext, decode_key, skip_field};
 
@@ -20,7 +23,6 @@ use crate::limits::{
     KEY_BYTES_MAX, MUTATIONS_MAX, READ_KEY_BYTES_MAX, VALUE_BYTES_MAX, VERSIONSTAMP_PART_BYTES,
     WRITE_BYTES_MAX,
 };
-use crate::message::{self, AtomicWrite, AtomicWriteOutput, encoding, mutation_type, write_status};
 use crate::read::malformed;
 
 /// A request that makes sense by itself.

@@ -51,7 +51,7 @@ fn answers_are_what_a_generic_decoder_reads_and_in_the_order_of_the_request() {
     let expected: [&[u64]; 7] = [&[1, 2], &[5, 4], &[4], &[], &[], &[], &[4, 5]];
     assert_eq!(numbers(&output), expected);
     assert!(output.read_is_strongly_consistent && !output.read_disabled);
-    assert_eq!(output.status, SR_SUCCESS);
+    assert_eq!(output.status, read_status::SUCCESS);
     let entry = &output.ranges[2].values[0];
     let stamp = kv.get(key![4]).unwrap().versionstamp.unwrap();
     assert_eq!((&entry.key[..], &entry.versionstamp[..]), (four.encoded(), &stamp.to_bytes()[..]));

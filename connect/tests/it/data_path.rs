@@ -5,8 +5,8 @@ use icecore::key;
 use prost::Message;
 
 use crate::harness::{Harness, TOKEN};
-use crate::message::{ReadRange, SnapshotRead, SnapshotReadOutput, encoding};
 use crate::wire::{Call, Reply};
+use icecore_wire::message::{ReadRange, SnapshotRead, SnapshotReadOutput, encoding};
 
 pub(crate) fn range(start: &[u8], end: &[u8], limit: i32) -> ReadRange {
     let (start, end) = (Bytes::copy_from_slice(start), Bytes::copy_from_slice(end));
@@ -121,7 +121,7 @@ async fn an_answer_of_many_megabytes_comes_whole() {
     let length = reply.header("content-length").unwrap();
     assert_eq!(length.parse(), Ok(reply.body.len()));
     let values = &output(&reply).ranges[0].values;
-    let is_right = |(number, value): (usize, &crate::message::KvEntry)| {
+    let is_right = |(number, value): (usize, &icecore_wire::message::KvEntry)| {
         value.value.len() == 60_000 && value.value.iter().all(|byte| usize::from(*byte) == number)
     };
     assert!(values.len() == 100 && values.iter().enumerate().all(is_right));

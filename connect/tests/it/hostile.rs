@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 
 use crate::data_path::range;
 use crate::harness::Harness;
-use crate::message::SnapshotRead;
 use crate::watching::{Piece, Stream, request};
 use crate::wire::{Call, Protocol, raw, read_reply};
+use icecore_wire::message::SnapshotRead;
 
 async fn assert_serves(harness: &Harness) {
     assert_eq!(harness.send_both(&Call::new("GET", "/healthz")).await.status, 200);

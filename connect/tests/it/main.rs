@@ -2,10 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails should say where")]
 
-#[path = "../../src/message.rs"]
-#[allow(dead_code, reason = "the tests need not speak of everything")]
-mod message;
-
 mod data_path;
 mod encrypted;
 mod harness;

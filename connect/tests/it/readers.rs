@@ -6,7 +6,7 @@ use prost::Message;
 
 use crate::data_path::{output, range};
 use crate::harness::Harness;
-use crate::message::SnapshotRead;
+use icecore_wire::message::SnapshotRead;
 
 const OF_DENO: &[u8] = b"\xff\x10I\x0a";
 const OF_NODE: &[u8] = b"\xff\x0f\\\x01\x02ab";

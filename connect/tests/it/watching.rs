@@ -14,8 +14,8 @@ use prost::Message;
 use tokio::net::TcpStream;
 
 use crate::harness::{Harness, Machine, NOW_MS};
-use crate::message::{Watch, WatchKey, WatchOutput};
 use crate::wire::{BOTH, Call, Protocol};
+use icecore_wire::message::{Watch, WatchKey, WatchOutput};
 
 /// A stream of frames, as a client reads it.
 pub(crate) struct Stream {
@@ -82,7 +82,7 @@ impl Stream {
         assert!(self.fill(length).await, "it ends between frames");
         let output = WatchOutput::decode(self.rest.split_to(length)).unwrap();
         assert_eq!(output.status, 1);
-        let number = |key: &crate::message::WatchKeyOutput| {
+        let number = |key: &icecore_wire::message::WatchKeyOutput| {
             assert!(key.changed);
             let entry = key.entry_if_changed.as_ref()?;
             assert_eq!((entry.versionstamp.len(), entry.encoding), (10, 2));

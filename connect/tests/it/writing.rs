@@ -7,11 +7,11 @@ use icecore::{Value, Versionstamp, key};
 use prost::Message;
 
 use crate::harness::{Harness, Machine, NOW_MS};
-use crate::message::{
+use crate::wire::Reply;
+use icecore_wire::message::{
     AtomicWrite, AtomicWriteOutput, Check, Enqueue, KvValue, Mutation, SnapshotRead, encoding,
     mutation_type, write_status,
 };
-use crate::wire::Reply;
 
 fn mutation(key: &icecore::Key, mutation_type: i32, encoding: i32, data: &[u8]) -> Mutation {
     let value = Some(KvValue { data: Bytes::copy_from_slice(data), encoding });
