@@ -14,7 +14,9 @@
 //!    knows its own by the code. So it survives a restart, after which a Node program, which never
 //!    asks for another one because of a refusal, goes on; and an access token that is taken away
 //!    takes its sessions with it.
-//! 3. *No token is kept as it is written*, and none is shown.
+//! 3. *A token that is taken away while the server runs* takes its sessions with it as well, and the
+//!    watches that were opened with them.
+//! 4. *No token is kept as it is written*, and none is shown.
 
 use std::fmt;
 use std::io;
@@ -98,6 +100,14 @@ impl AccessTokens {
     /// How many they are.
     pub(crate) fn len(&self) -> usize {
         self.secrets.len()
+    }
+
+    /// Where each of these is among `others`, if it is.
+    pub(crate) fn places_in(&self, others: &AccessTokens) -> Vec<Option<usize>> {
+        let place = |secret: &Secret| {
+            others.secrets.iter().position(|other| secret.digest.ct_eq(&other.digest).into())
+        };
+        self.secrets.iter().map(place).collect()
     }
 
     /// Whose access token the headers show.

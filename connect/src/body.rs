@@ -1,70 +1,60 @@
-//! The bodies of answers, and clients that do not take them.
+//! The bodies of answers.
 //!
-//! A body gives its next piece only when the connection can take it. A connection that takes one
-//! piece of a longer body and asks for no other within the [time](crate::Settings::stall_timeout)
-//! is closed: its client has stopped to read, on this stream at least, and what it holds belongs to
-//! the others.
+//! 1. A body gives its next piece only when the connection can take it, and every piece is on the
+//!    [pulse](crate::pulse) of its stream until the connection has let it go.
+//! 2. *A body is at its end when all of it was taken*, unless it is tiny: a stream that has ended
+//!    cannot be reset any more, and what it still holds would be held for ever.
+//! 3. *A watch has one frame*: the next is read when the client has taken it.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
-use tokio::time::{Instant, interval};
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::budget::Payment;
+use crate::pulse::Pulse;
 use crate::read::Answer;
-use crate::watch::Frames;
+use crate::watch::{Frames, Piece};
+
+/// The longest answer that is left to the connection as it is.
+const TINY_BYTES: usize = 2 << 10;
+
+/// What is answered.
+pub(crate) enum Content {
+    Whole(Bytes),
+    /// With a place that is given back when it was taken.
+    Placed(Bytes, OwnedSemaphorePermit),
+    Answer(Answer, Payment),
+    Watch(Frames),
+}
+
+/// What a piece was paid for with.
+enum Paid {
+    Nothing,
+    Place { _permit: OwnedSemaphorePermit },
+    Bytes { _payment: Payment },
+}
 
 /// The body of an answer.
 pub(crate) struct Body {
-    kind: Kind,
-    pulse: Option<Arc<Pulse>>,
-}
-
-enum Kind {
-    Whole(Bytes),
-    Pieces { answer: Answer, _permit: OwnedSemaphorePermit },
-    Watch(Next),
-    Ended,
+    pulse: Arc<Pulse>,
+    pieces: VecDeque<Bytes>,
+    /// The bytes of the pieces.
+    left: usize,
+    place: Option<OwnedSemaphorePermit>,
+    payment: Option<Payment>,
+    next: Option<Next>,
+    is_tiny: bool,
 }
 
 /// The piece of a watch that is being waited for, and what comes after it.
-type Next = Pin<Box<dyn Future<Output = (Frames, Option<Bytes>)> + Send>>;
-
-/// When the last piece was given away that the connection has not asked on from.
-struct Pulse {
-    origin: Instant,
-    /// Milliseconds after `origin`, and one; 0 while the connection waits for the body.
-    given: AtomicU64,
-}
-
-impl Body {
-    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
-        Body { kind: Kind::Whole(bytes.into()), pulse: None }
-    }
-
-    /// An answer; `permit` is what it was paid for with, and `stop` closes its connection.
-    pub(crate) fn answer(
-        answer: Answer,
-        permit: OwnedSemaphorePermit,
-        stall: Duration,
-        stop: &Arc<Notify>,
-    ) -> Body {
-        let pulse = (answer.pieces.len() > 1).then(|| Pulse::watched(stall, stop));
-        Body { kind: Kind::Pieces { answer, _permit: permit }, pulse }
-    }
-
-    /// A watch; `stop` closes its connection.
-    pub(crate) fn watch(frames: Frames, stall: Duration, stop: &Arc<Notify>) -> Body {
-        Body { kind: Kind::Watch(next(frames)), pulse: Some(Pulse::watched(stall, stop)) }
-    }
-}
+type Next = Pin<Box<dyn Future<Output = (Frames, Option<Piece>)> + Send>>;
 
 fn next(mut frames: Frames) -> Next {
     Box::pin(async move {
@@ -73,28 +63,63 @@ fn next(mut frames: Frames) -> Next {
     })
 }
 
-impl Kind {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let piece = match self {
-            Kind::Whole(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
-            Kind::Pieces { answer, .. } => {
-                let piece = answer.pieces.pop_front();
-                answer.bytes -= piece.as_ref().map_or(0, Bytes::len);
-                piece
-            }
-            Kind::Watch(waiting) => {
-                let (frames, piece) = ready!(waiting.as_mut().poll(context));
-                if piece.is_some() {
-                    *waiting = next(frames);
-                }
-                piece
-            }
-            Kind::Ended => None,
-        };
-        if piece.is_none() {
-            *self = Kind::Ended;
+impl Content {
+    /// Its bytes, if it has an end.
+    fn len(&self) -> usize {
+        match self {
+            Content::Whole(bytes) | Content::Placed(bytes, _) => bytes.len(),
+            Content::Answer(answer, _) => answer.bytes,
+            Content::Watch(_) => 0,
         }
-        Poll::Ready(piece)
+    }
+}
+
+impl Body {
+    /// The body of an answer on the stream with this pulse.
+    pub(crate) fn new(content: Content, pulse: Arc<Pulse>) -> Body {
+        let left = content.len();
+        pulse.begin(left);
+        let (pieces, place, payment, frames) = match content {
+            Content::Whole(bytes) => ([bytes].into(), None, None, None),
+            Content::Placed(bytes, permit) => ([bytes].into(), Some(permit), None, None),
+            Content::Answer(answer, payment) => (answer.pieces, None, Some(payment), None),
+            Content::Watch(frames) => (VecDeque::new(), None, None, Some(next(frames))),
+        };
+        let is_tiny = frames.is_none() && left <= TINY_BYTES;
+        let pieces = if left == 0 { VecDeque::new() } else { pieces };
+        Body { pulse, pieces, left, place, payment, next: frames, is_tiny }
+    }
+
+    /// The next piece of an answer that has an end.
+    fn pop(&mut self) -> Option<Bytes> {
+        let piece = self.pieces.pop_front()?;
+        self.left -= piece.len();
+        let paid = match (self.place.take(), &mut self.payment) {
+            (Some(permit), _) => Paid::Place { _permit: permit },
+            (None, Some(payment)) if !self.pieces.is_empty() => {
+                Paid::Bytes { _payment: payment.split(piece.len()) }
+            }
+            // What was rounded up goes with the last.
+            (None, _) => {
+                self.payment.take().map_or(Paid::Nothing, |rest| Paid::Bytes { _payment: rest })
+            }
+        };
+        Some(self.pulse.give(piece, paid))
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(piece) = self.pop() {
+            return Poll::Ready(Some(piece));
+        }
+        ready!(self.pulse.poll_taken(context));
+        let Some(waiting) = &mut self.next else { return Poll::Ready(None) };
+        let (frames, piece) = ready!(waiting.as_mut().poll(context));
+        self.next = piece.is_some().then(|| next(frames));
+        let pulse = &self.pulse;
+        Poll::Ready(piece.map(|Piece { bytes, payment }| {
+            pulse.begin(bytes.len());
+            pulse.give(bytes, payment)
+        }))
     }
 }
 
@@ -106,62 +131,19 @@ impl hyper::body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if let Some(pulse) = &self.pulse {
-            pulse.given.store(0, Ordering::Relaxed);
-        }
-        let piece = ready!(self.kind.poll(context));
-        if let (Some(pulse), Some(_)) = (&self.pulse, &piece) {
-            pulse.given.store(pulse.now(), Ordering::Relaxed);
-        }
+        let piece = ready!(self.poll_next(context));
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Whole(bytes) => bytes.is_empty(),
-            Kind::Pieces { answer, .. } => answer.pieces.is_empty(),
-            Kind::Watch(_) => false,
-            Kind::Ended => true,
-        }
+        let is_given = self.pieces.is_empty() && self.next.is_none();
+        is_given && (self.is_tiny || self.pulse.is_taken())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Pieces { answer, .. } => SizeHint::with_exact(answer.bytes as u64),
-            Kind::Watch(_) => SizeHint::default(),
-            Kind::Ended => SizeHint::with_exact(0),
-        }
-    }
-}
-
-impl Pulse {
-    /// A pulse that is looked after until its body is dropped.
-    fn watched(stall: Duration, stop: &Arc<Notify>) -> Arc<Pulse> {
-        let pulse = Arc::new(Pulse { origin: Instant::now(), given: AtomicU64::new(0) });
-        tokio::spawn(look_after(Arc::downgrade(&pulse), stall, Arc::clone(stop)));
-        pulse
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
-    }
-
-    fn has_stalled(&self, stall: Duration) -> bool {
-        let given = self.given.load(Ordering::Relaxed);
-        let waited = Duration::from_millis(self.now().saturating_sub(given));
-        given != 0 && waited >= stall
-    }
-}
-
-async fn look_after(pulse: Weak<Pulse>, stall: Duration, stop: Arc<Notify>) {
-    let mut looks = interval(stall / 2);
-    loop {
-        looks.tick().await;
-        let Some(pulse) = pulse.upgrade() else { return };
-        if pulse.has_stalled(stall) {
-            tracing::warn!("a client does not take what it is sent: its connection is closed");
-            return stop.notify_one();
+        match self.next {
+            Some(_) => SizeHint::default(),
+            None => SizeHint::with_exact(self.left as u64),
         }
     }
 }

@@ -1,8 +1,12 @@
 //! One of the databases of a server.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use icecore::Kv;
 
+use crate::account::Accounts;
 use crate::auth::AccessTokens;
+use crate::settings::Settings;
 
 /// A store that is served, and who may use it.
 #[derive(Debug)]
@@ -36,17 +40,34 @@ pub fn is_database_name(name: &str) -> bool {
 pub(crate) struct Database {
     pub(crate) name: Option<String>,
     pub(crate) kv: Kv,
-    pub(crate) tokens: AccessTokens,
+    accounts: RwLock<Arc<Accounts>>,
     pub(crate) read_only: bool,
     pub(crate) id: [u8; 16],
     pub(crate) uuid: String,
 }
 
 impl Database {
-    pub(crate) fn new(served: Served) -> Database {
+    pub(crate) fn new(served: Served, settings: &Settings) -> Database {
         let Served { name, kv, tokens, read_only } = served;
         let id = kv.id();
-        Database { name, kv, tokens, read_only, id, uuid: uuid(id) }
+        let accounts = RwLock::new(Arc::new(Accounts::new(tokens, settings)));
+        Database { name, kv, accounts, read_only, id, uuid: uuid(id) }
+    }
+
+    /// Who may use it now.
+    pub(crate) fn accounts(&self) -> Arc<Accounts> {
+        // No panic leaves anything changed by halves.
+        Arc::clone(&self.accounts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on these may use it. What was begun with another token comes to its end, but for
+    /// watches, which are ended.
+    pub(crate) fn replace_tokens(&self, tokens: AccessTokens, settings: &Settings) {
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        let renewed = Arc::new(accounts.renewed(tokens, settings));
+        let before = std::mem::replace(&mut *accounts, Arc::clone(&renewed));
+        drop(accounts);
+        before.revoke_without(&renewed);
     }
 
     /// The path of its data path, which never ends with a slash.

@@ -62,7 +62,11 @@ where
         tokio::select! {
             biased;
             () = news.told() => {}
-            _ = until.as_mut() => return Ok(None),
+            _ = until.as_mut() => {
+                // It may take back what it has begun, which is a commit.
+                pool.run(move || drop(waiting)).await?;
+                return Ok(None);
+            }
         }
         let waker = Waker::from(Arc::clone(&news));
         let poll = move || {

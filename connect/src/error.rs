@@ -68,6 +68,12 @@ impl Refusal {
         Refusal::new(StatusCode::TOO_MANY_REQUESTS, "Too many watches are open.")
     }
 
+    /// Too many wrong tokens from one address.
+    pub(crate) fn too_many_attempts() -> Refusal {
+        let text = "Too many invalid access tokens: try again later.";
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, text)
+    }
+
     /// Nobody has this message, or not any more.
     pub(crate) fn attempt_over() -> Refusal {
         Refusal::new(StatusCode::GONE, "The attempt is over.")

@@ -28,9 +28,12 @@
 
 #![forbid(unsafe_code)]
 
+mod account;
+mod attempts;
 mod auth;
 mod body;
 mod budget;
+mod call;
 mod client;
 mod connection;
 mod database;
@@ -39,6 +42,8 @@ mod error;
 mod limits;
 mod metrics;
 mod negotiate;
+mod peer;
+mod pulse;
 mod queue;
 mod read;
 mod request;
@@ -48,6 +53,7 @@ mod server;
 mod settings;
 mod stall;
 mod state;
+mod stream;
 mod tls;
 mod watch;
 mod write;
@@ -56,6 +62,6 @@ pub use auth::{ACCESS_TOKEN_CHARS_MIN, AccessTokens};
 pub use database::{Served, is_database_name};
 pub use limits::store_limits;
 pub use run::run;
-pub use server::{ServeError, Server};
+pub use server::{ServeError, Server, Tokens};
 pub use settings::{PORT, Settings};
 pub use tls::Identity;

@@ -9,22 +9,21 @@ use icecore_disk::Random;
 use icecore_wire::metadata::{Endpoint, Exchange, Metadata};
 use icecore_wire::moment::rfc3339;
 
+use crate::auth::{AccessTokens, Holder};
 use crate::database::Database;
 use crate::error::Refusal;
-use hyper::HeaderMap;
 
-/// Answers an exchange. What is looked at first is what the reference looks at first: the body, the
-/// version, the token.
+/// Answers an exchange of the holder of one of these tokens.
 pub(crate) fn exchange(
     database: &Database,
-    headers: &HeaderMap,
+    tokens: &AccessTokens,
+    holder: Holder,
     body: &Bytes,
     now_ms: u64,
     random: &dyn Random,
 ) -> Result<Bytes, Refusal> {
     let version = version(body)?;
-    let holder = database.tokens.authenticate(headers)?;
-    let session = database.tokens.session(holder, &database.id, now_ms, random);
+    let session = tokens.session(holder, &database.id, now_ms, random);
     let session = session.map_err(|error| {
         tracing::error!(%error, "there is no random number for a session");
         Refusal::internal()

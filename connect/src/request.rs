@@ -8,6 +8,8 @@ use hyper::Method as Verb;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
+use crate::account::Account;
+use crate::budget::{Budget, Kind, Payment};
 use crate::error::Refusal;
 use crate::metrics::Method;
 
@@ -56,32 +58,57 @@ impl<'a> Target<'a> {
     }
 }
 
-/// The body of a request, of at most `max` bytes, within `limit`. What is longer is refused before
-/// more than that is in memory.
-pub(crate) async fn collect(body: Incoming, max: usize, limit: Duration) -> Result<Bytes, Refusal> {
-    if body.size_hint().lower() > max as u64 {
-        discard(body, limit).await;
-        return Err(Refusal::too_large());
-    }
-    match timeout(limit, collect_at_most(body, max)).await {
-        Ok(collected) => collected,
-        Err(_) => Err(Refusal::too_slow()),
-    }
+/// The body of a request, and what it was paid for with, which is to be kept as long as anything of
+/// it is.
+pub(crate) struct Collected {
+    pub(crate) bytes: Bytes,
+    pub(crate) _payment: Payment,
 }
 
-async fn collect_at_most(mut body: Incoming, max: usize) -> Result<Bytes, Refusal> {
-    let mut collected = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::bad("The request body ended early."))?;
-        // Trailers say nothing.
-        let Ok(data) = frame.into_data() else { continue };
-        if collected.len() + data.len() > max {
-            discard(body, DISCARD_TIMEOUT).await;
+/// Who takes in a body, and pays for it.
+pub(crate) struct Collector<'a> {
+    pub(crate) budget: &'a Budget,
+    pub(crate) account: &'a Account,
+    /// For all of the body.
+    pub(crate) limit: Duration,
+}
+
+impl Collector<'_> {
+    /// A body of at most `max` bytes. What is longer is refused before more than that is in memory.
+    pub(crate) async fn collect(&self, body: Incoming, max: usize) -> Result<Collected, Refusal> {
+        if body.size_hint().lower() > max as u64 {
+            discard(self.budget, body, self.limit).await;
             return Err(Refusal::too_large());
         }
-        collected.extend_from_slice(&data);
+        match timeout(self.limit, self.collect_at_most(body, max)).await {
+            Ok(collected) => collected,
+            Err(_) => Err(Refusal::too_slow()),
+        }
     }
-    Ok(collected.freeze())
+
+    async fn collect_at_most(&self, mut body: Incoming, max: usize) -> Result<Collected, Refusal> {
+        let mut collected = BytesMut::new();
+        let mut payment = self.pay(0).await?;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Refusal::bad("The request body ended early."))?;
+            // Trailers say nothing.
+            let Ok(data) = frame.into_data() else { continue };
+            let bytes = collected.len() + data.len();
+            if bytes > max {
+                discard(self.budget, body, DISCARD_TIMEOUT).await;
+                return Err(Refusal::too_large());
+            }
+            if bytes > payment.bytes() {
+                payment.add(self.pay(bytes - payment.bytes()).await?);
+            }
+            collected.extend_from_slice(&data);
+        }
+        Ok(Collected { bytes: collected.freeze(), _payment: payment })
+    }
+
+    async fn pay(&self, bytes: usize) -> Result<Payment, Refusal> {
+        self.budget.pay(&self.account.share, Kind::Bodies, bytes).await
+    }
 }
 
 /// What is thrown away of a body that nobody wants.
@@ -89,8 +116,10 @@ const DISCARD_BYTES_MAX: usize = 256 << 10;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Throws a body away, so that its sender gets to hear the answer: one that has not sent all may
-/// otherwise meet the end of the connection instead.
-pub(crate) async fn discard(mut body: Incoming, limit: Duration) {
+/// otherwise meet the end of the connection instead. When this is done for too many at once, it is
+/// not done.
+pub(crate) async fn discard(budget: &Budget, mut body: Incoming, limit: Duration) {
+    let Ok(_permit) = budget.discards.try_acquire() else { return };
     let all = async {
         let mut bytes = 0;
         while bytes < DISCARD_BYTES_MAX

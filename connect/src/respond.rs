@@ -1,53 +1,45 @@
 //! From a request to its answer.
 //!
-//! On the data path the version, the token and the identity of the database are looked at before the
-//! body: whoever has no token costs no memory.
+//! 1. *The token is looked at before the body*: whoever has none costs no memory. The reference server
+//!    looks at it last where metadata is exchanged, which only decides of two errors which is told.
+//! 2. An address that shows wrong tokens again and again is refused without a look.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Request, Response, StatusCode};
-use prost::Message;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
 
+use crate::account::Account;
 use crate::auth::Holder;
-use crate::body::Body;
-use crate::budget::SMALL_BYTES;
-use crate::client::Reader;
+use crate::body::{Body, Content};
+use crate::call::Call;
 use crate::database::Database;
-use crate::drive::drive;
 use crate::error::Refusal;
 use crate::limits::{
-    ANSWER_BYTES_MAX, EXCHANGE_BODY_MAX, QUEUE_BODY_MAX, READ_BODY_MAX, WATCH_BODY_MAX,
-    WRITE_BODY_MAX,
+    EXCHANGE_BODY_MAX, QUEUE_BODY_MAX, READ_BODY_MAX, WATCH_BODY_MAX, WRITE_BODY_MAX,
 };
 use crate::metrics::Method;
 use crate::negotiate::exchange;
-use crate::queue;
-use crate::read::Ranges;
-use crate::request::{Target, collect, discard};
+use crate::peer::Peer;
+use crate::request::{Collector, Target, discard};
 use crate::state::State;
-use crate::watch::{self, Frames, Place};
-use crate::write::{self, Write};
 
 const VERSION: &str = "x-denokv-version";
 const DATABASE_ID: &str = "x-denokv-database-id";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-const PROTOBUF: &str = "application/x-protobuf";
-const STREAM: &str = "application/octet-stream";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The answer to a request; `stop` closes its connection.
+/// The answer to a request.
 pub(crate) async fn respond(
     state: &Arc<State>,
-    stop: &Arc<Notify>,
+    peer: &Peer,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    peer.has_asked.store(true, Ordering::Relaxed);
     let began = state.settings.clock.monotonic();
     let path = request.uri().path().to_owned();
     let target = Target::of(&path);
@@ -57,8 +49,9 @@ pub(crate) async fn respond(
         Some(target) if *request.method() != target.verb() => {
             Err(refuse(state, request, Refusal::wrong_method()).await)
         }
-        Some(target) => answer(state, stop, target, request).await,
+        Some(target) => answer(state, peer, target, request).await,
     };
+    peer.note_free_answer();
     let mut response = answered.unwrap_or_else(refused);
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         let verb = verb.expect("only what is known has a verb");
@@ -69,21 +62,21 @@ pub(crate) async fn respond(
     let took = state.settings.clock.monotonic().saturating_sub(began);
     state.metrics.count(method, response.status(), took);
     tracing::debug!(?method, status = response.status().as_u16(), ?took, "answered");
-    response
+    response.map(|content| Body::new(content, peer.pulse()))
 }
 
 /// A refusal for which nobody looks at the body.
 async fn refuse(state: &State, request: Request<Incoming>, refusal: Refusal) -> Refusal {
-    discard(request.into_body(), state.settings.body_timeout).await;
+    discard(&state.budget, request.into_body(), state.settings.body_timeout).await;
     refusal
 }
 
 async fn answer(
     state: &Arc<State>,
-    stop: &Arc<Notify>,
+    peer: &Peer,
     target: Target<'_>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Content>, Refusal> {
     match target.method {
         Method::Health => return health(state),
         Method::Metrics => return metrics(state).await,
@@ -94,220 +87,111 @@ async fn answer(
     };
     let (parts, body) = request.into_parts();
     let (database, headers) = (&state.databases[index], &parts.headers);
-    let limit = state.settings.body_timeout;
-    if target.method == Method::Exchange {
-        let body = collect(body, EXCHANGE_BODY_MAX, limit).await?;
-        let (clock, random) = (&state.settings.clock, &*state.settings.random);
-        let metadata = exchange(database, headers, &body, clock.wall_ms(), random)?;
-        return Ok(ok(JSON, Body::whole(metadata)));
-    }
-    let call = match authorize(state, database, headers) {
-        Ok(holder) => Call { state, stop, index, reader: state.reader(headers), holder },
+    let is_exchange = target.method == Method::Exchange;
+    let (holder, account) = match identify(state, peer, database, headers, is_exchange) {
+        Ok(identified) => identified,
         Err(refusal) => {
-            discard(body, limit).await;
+            discard(&state.budget, body, state.settings.body_timeout).await;
             return Err(refusal);
         }
     };
+    let limit = state.settings.body_timeout;
+    let collector = Collector { budget: &state.budget, account: &account, limit };
+    let call = Call { state, index, reader: state.reader(headers), account: &account };
     match target.method {
-        Method::SnapshotRead => call.read(collect(body, READ_BODY_MAX, limit).await?).await,
-        Method::AtomicWrite => call.write(body).await,
-        Method::Watch => call.watch(collect(body, WATCH_BODY_MAX, limit).await?),
-        Method::Receive => call.receive(&collect(body, QUEUE_BODY_MAX, limit).await?).await,
-        Method::Finish => call.finish(&collect(body, QUEUE_BODY_MAX, limit).await?).await,
+        Method::Exchange => {
+            let body = collector.collect(body, EXCHANGE_BODY_MAX).await?;
+            let (clock, random) = (&state.settings.clock, &*state.settings.random);
+            let tokens = &database.accounts().tokens;
+            let metadata = exchange(database, tokens, holder, &body.bytes, clock.wall_ms(), random);
+            Ok(ok(JSON, Content::Whole(metadata?)))
+        }
+        Method::SnapshotRead => call.read(collector.collect(body, READ_BODY_MAX).await?).await,
+        Method::AtomicWrite => call.write(collector.collect(body, WRITE_BODY_MAX).await?).await,
+        Method::Watch => call.watch(collector.collect(body, WATCH_BODY_MAX).await?),
+        Method::Receive => call.receive(collector.collect(body, QUEUE_BODY_MAX).await?).await,
+        Method::Finish => call.finish(collector.collect(body, QUEUE_BODY_MAX).await?).await,
         _ => Err(Refusal::not_found()),
     }
 }
 
-/// Who asks for the data of this database, if he may.
-fn authorize(state: &State, database: &Database, headers: &HeaderMap) -> Result<Holder, Refusal> {
+/// Who asks, by his access token in an exchange and by his session token elsewhere, where the version
+/// and the database must be right as well.
+fn identify(
+    state: &State,
+    peer: &Peer,
+    database: &Database,
+    headers: &HeaderMap,
+    is_exchange: bool,
+) -> Result<(Holder, Arc<Account>), Refusal> {
+    let (attempts, now) = (&state.attempts, state.settings.clock.monotonic());
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    if !matches!(text(VERSION), Some("2" | "3")) {
+    if !is_exchange && !matches!(text(VERSION), Some("2" | "3")) {
         return Err(Refusal::bad("Expected protocol version 2."));
     }
-    let now_ms = state.settings.clock.wall_ms();
-    let holder = database.tokens.authenticate_session(headers, &database.id, now_ms)?;
-    let is_this = |id: &str| id.eq_ignore_ascii_case(&database.uuid);
-    if text(DATABASE_ID).is_some_and(is_this) {
-        Ok(holder)
+    let accounts = database.accounts();
+    let found = if is_exchange {
+        attempts.check(peer.address, now)?;
+        accounts.tokens.authenticate(headers)
     } else {
-        Err(Refusal::bad("Invalid database id."))
-    }
-}
-
-/// A call of the data path, by somebody who may.
-struct Call<'a> {
-    state: &'a Arc<State>,
-    stop: &'a Arc<Notify>,
-    index: usize,
-    reader: Reader,
-    holder: Holder,
-}
-
-impl Call<'_> {
-    fn database(&self) -> &Database {
-        &self.state.databases[self.index]
-    }
-
-    async fn read(&self, body: Bytes) -> Result<Response<Body>, Refusal> {
-        let ranges = Ranges::decode(body)?;
-        let budget = &self.state.budget;
-        let mut permit = budget.small_answer().await?;
-        let answer = match self.read_at_most(&ranges, SMALL_BYTES).await? {
-            Some(answer) => {
-                budget.shrink(&mut permit, answer.bytes);
-                answer
+        let now_ms = state.settings.clock.wall_ms();
+        accounts.tokens.authenticate_session(headers, &database.id, now_ms)
+    };
+    match found {
+        Ok(holder) => {
+            peer.know();
+            let is_this = |id: &str| id.eq_ignore_ascii_case(&database.uuid);
+            if is_exchange || text(DATABASE_ID).is_some_and(is_this) {
+                Ok((holder, accounts.get(holder.0)))
+            } else {
+                Err(Refusal::bad("Invalid database id."))
             }
-            None => {
-                drop(permit);
-                permit = budget.large_answer().await?;
-                let answer = self.read_at_most(&ranges, ANSWER_BYTES_MAX).await?;
-                answer.ok_or_else(|| Refusal::bad("The result is too large: ask for less."))?
-            }
-        };
-        let stall = self.state.settings.stall_timeout;
-        Ok(ok(PROTOBUF, Body::answer(answer, permit, stall, self.stop)))
-    }
-
-    async fn read_at_most(
-        &self,
-        ranges: &Ranges,
-        bytes_max: usize,
-    ) -> Result<Option<crate::read::Answer>, Refusal> {
-        let (ranges, reader, kv) = (ranges.clone(), self.reader, self.database().kv.clone());
-        let read = self.state.budget.reads.run(move || ranges.read(&kv, reader, bytes_max));
-        Ok(read.await.map_err(|_| Refusal::internal())??)
-    }
-
-    async fn write(&self, body: Incoming) -> Result<Response<Body>, Refusal> {
-        let (state, database) = (self.state, self.database());
-        let declared = hyper::body::Body::size_hint(&body).upper();
-        let declared = declared.and_then(|bytes| usize::try_from(bytes).ok());
-        let bytes = declared.unwrap_or(WRITE_BODY_MAX).min(WRITE_BODY_MAX);
-        let permit = state.budget.body(bytes).await?;
-        let body = collect(body, WRITE_BODY_MAX, state.settings.body_timeout).await?;
-        let write = Write::decode(body, state.settings.clock.wall_ms())?;
-        if database.read_only {
-            return Ok(ok(PROTOBUF, Body::whole(write::disabled().encode_to_vec())));
         }
-        let kv = database.kv.clone();
-        // From here on the write goes its way, whether or not its client is still there: a call on
-        // a thread is not taken back, nor is a commit whose future is dropped.
-        let submitted = state.budget.writes.run(move || write.submit(&kv)).await;
-        let commit = submitted.map_err(|_| Refusal::unknown_outcome())?.await?;
-        drop(permit);
-        Ok(ok(PROTOBUF, Body::whole(write::output(&commit).encode_to_vec())))
-    }
-
-    fn watch(&self, body: Bytes) -> Result<Response<Body>, Refusal> {
-        let (state, settings) = (self.state, &self.state.settings);
-        let keys = watch::decode(body)?;
-        let of_token = &state.watches_of_tokens[self.index][self.holder.0];
-        let place = Place {
-            pool: Arc::clone(&state.budget.frames),
-            reader: self.reader,
-            ping: settings.ping_interval,
-            shutdown: state.shutdown.clone(),
-            _permits: vec![place(of_token)?, place(&state.budget.watches)?],
-        };
-        let database = self.database();
-        let frames = Frames::new(&database.kv, keys, database.read_only, place)?;
-        Ok(ok(STREAM, Body::watch(frames, settings.stall_timeout, self.stop)))
-    }
-}
-
-impl Call<'_> {
-    async fn receive(&self, body: &[u8]) -> Result<Response<Body>, Refusal> {
-        let (state, database) = (self.state, self.database());
-        if database.read_only {
-            return Err(Refusal::bad("This database is read only."));
-        }
-        let asked = queue::Asked::decode(body)?;
-        let lease = Arc::clone(&state.leases).reserve(self.index)?;
-        let receipt = lease.receipt(&*state.settings.random)?;
-        let mut shutdown = state.shutdown.clone();
-        let receive = database.kv.queue(&asked.queue).receive_async();
-        let over = async {
-            tokio::select! {
-                () = sleep(asked.wait) => {}
-                _ = shutdown.wait_for(|is_over| *is_over) => {}
-            }
-        };
-        let received = drive(&state.budget.receives, receive, over).await;
-        let Some(received) = received.map_err(|_| Refusal::internal())? else { return Ok(empty()) };
-        let received = received?;
-        let Some(message) = received else { return Err(Refusal::unavailable()) };
-        let (encoding, payload) = queue::payload(message.payload(), self.reader);
-        let mut response = ok(STREAM, Body::whole(payload));
-        let mut put = |name, value: &str| {
-            let value = HeaderValue::from_str(value).expect("it is plain text");
-            response.headers_mut().insert(name, value);
-        };
-        put("x-icecore-message", &receipt);
-        put("x-icecore-encoding", encoding);
-        put("x-icecore-attempt", &message.attempt().to_string());
-        put("x-icecore-last-attempt", &message.is_last_attempt().to_string());
-        lease.fill(receipt, message, asked.lease, Arc::clone(&state.budget.writes));
-        Ok(response)
-    }
-
-    async fn finish(&self, body: &[u8]) -> Result<Response<Body>, Refusal> {
-        let ended = queue::Ended::decode(body)?;
-        let message = self.state.leases.take(&ended.message, self.index);
-        let message = message.ok_or_else(Refusal::attempt_over)?;
-        match queue::settle(&self.state.budget.writes, message, ended.ok).await? {
-            Ok(()) => Ok(empty()),
-            Err(error) if error.kind() == icecore::ErrorKind::InvalidArgument => {
-                Err(Refusal::attempt_over())
-            }
-            Err(error) => Err(error.into()),
+        Err(refusal) => {
+            let judged = attempts.check(peer.address, now);
+            attempts.note(peer.address, now);
+            Err(judged.err().unwrap_or(refusal))
         }
     }
-}
-
-fn empty() -> Response<Body> {
-    let mut response = Response::new(Body::whole(""));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-}
-
-fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
-    Arc::clone(places).try_acquire_owned().map_err(|_| Refusal::too_many_watches())
 }
 
 /// Whether the server can do its work.
-fn health(state: &State) -> Result<Response<Body>, Refusal> {
+fn health(state: &State) -> Result<Response<Content>, Refusal> {
     let is_well =
         |database: &Database| database.kv.stats().is_ok_and(|stats| stats.poisoned.is_none());
     if *state.shutdown.borrow() || !state.databases.iter().all(is_well) {
         return Err(Refusal::unavailable());
     }
-    Ok(ok(TEXT, Body::whole("ok\n")))
+    Ok(ok(TEXT, Content::Whole("ok\n".into())))
 }
 
-async fn metrics(state: &Arc<State>) -> Result<Response<Body>, Refusal> {
+async fn metrics(state: &Arc<State>) -> Result<Response<Content>, Refusal> {
+    // Nobody has to show a token for it, so it is bounded by itself.
+    let place = Arc::clone(&state.budget.pages).try_acquire_owned();
+    let place = place.map_err(|_| Refusal::unavailable())?;
     let shared = Arc::clone(state);
-    let text = state.budget.reads.run(move || {
+    let text = state.budget.figures.run(move || {
         let watches = shared.settings.watches_max - shared.budget.watches.available_permits();
         shared.metrics.text(&shared.databases, watches)
     });
     let text = text.await.map_err(|_| Refusal::internal())?;
-    Ok(ok(PROMETHEUS, Body::whole(text)))
+    Ok(ok(PROMETHEUS, Content::Placed(text.into(), place)))
 }
 
-fn ok(kind: &'static str, body: Body) -> Response<Body> {
-    response(StatusCode::OK, kind, body)
+pub(crate) fn ok(kind: &'static str, content: Content) -> Response<Content> {
+    response(StatusCode::OK, kind, content)
 }
 
-fn refused(refusal: Refusal) -> Response<Body> {
-    let mut response = response(refusal.status, TEXT, Body::whole(refusal.text));
+fn refused(refusal: Refusal) -> Response<Content> {
+    let mut response = response(refusal.status, TEXT, Content::Whole(refusal.text.into()));
     if refusal.status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
 }
 
-fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
+fn response(status: StatusCode, kind: &'static str, content: Content) -> Response<Content> {
+    let mut response = Response::new(content);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response

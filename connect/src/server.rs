@@ -10,7 +10,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use icecore::Kv;
@@ -19,8 +19,10 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use crate::auth::AccessTokens;
 use crate::connection;
 use crate::database::{Database, Served};
+use crate::peer::Peer;
 use crate::settings::Settings;
 use crate::state::State;
 
@@ -35,6 +37,24 @@ pub struct Server {
     address: SocketAddr,
     state: Arc<State>,
     shutdown: watch::Sender<bool>,
+}
+
+/// Changes the access tokens of a [server](Server::tokens).
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    state: Weak<State>,
+}
+
+impl Tokens {
+    /// From now on these are the access tokens of the databases, in the order in which the server got
+    /// those. The sessions of tokens that are left out are refused, and their watches end; what else
+    /// was begun with them comes to its end.
+    pub fn replace(&self, tokens: Vec<AccessTokens>) {
+        let Some(state) = self.state.upgrade() else { return };
+        for (database, tokens) in state.databases.iter().zip(tokens) {
+            database.replace_tokens(tokens, &state.settings);
+        }
+    }
 }
 
 /// Why a server does not start or did not end as it should.
@@ -75,7 +95,8 @@ impl Server {
         let listener = TcpListener::bind(settings.address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (shutdown, receiver) = watch::channel(false);
-        let databases = databases.into_iter().map(Database::new).collect();
+        let databases =
+            databases.into_iter().map(|served| Database::new(served, &settings)).collect();
         let state = Arc::new(State::new(settings, databases, receiver));
         Ok(Server { listener, address, state, shutdown })
     }
@@ -91,6 +112,11 @@ impl Server {
         format!("{scheme}://{}", self.address)
     }
 
+    /// Changes who may use its databases, also while it runs.
+    pub fn tokens(&self) -> Tokens {
+        Tokens { state: Arc::downgrade(&self.state) }
+    }
+
     /// Serves until `end` is there, and closes the stores.
     ///
     /// # Errors
@@ -102,7 +128,7 @@ impl Server {
             tokio::select! {
                 () = &mut end => break,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.accept(&mut connections, stream),
+                    Ok((stream, from)) => self.accept(&mut connections, stream, from),
                     Err(error) => {
                         tracing::warn!(%error, "a connection was not accepted");
                         sleep(ACCEPT_PAUSE).await;
@@ -115,10 +141,12 @@ impl Server {
         self.finish(connections).await
     }
 
-    fn accept(&self, connections: &mut JoinSet<()>, stream: TcpStream) {
+    fn accept(&self, connections: &mut JoinSet<()>, stream: TcpStream, from: SocketAddr) {
         match Arc::clone(&self.state.budget.connections).try_acquire_owned() {
             Ok(permit) => {
-                let served = connection::serve(Arc::clone(&self.state), stream);
+                let peer = Peer::new(from.ip(), self.state.settings.stall_timeout);
+                self.state.strangers.enter(&peer);
+                let served = connection::serve(Arc::clone(&self.state), peer, stream);
                 connections.spawn(async move {
                     served.await;
                     drop(permit);

@@ -32,9 +32,11 @@ pub struct Settings {
     pub watches_per_token_max: usize,
     /// From the beginning of a connection to its first request, and for the headers of each.
     pub header_timeout: Duration,
+    /// How long a connection may rest between two requests.
+    pub idle_timeout: Duration,
     /// For the body of a request.
     pub body_timeout: Duration,
-    /// For a client to take what it is sent.
+    /// For a client to take a piece of what it is sent.
     pub stall_timeout: Duration,
     /// How long a request waits for its turn.
     pub patience: Duration,
@@ -59,6 +61,7 @@ impl Default for Settings {
             watches_max: 10_000,
             watches_per_token_max: 1_000,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(30),
             patience: Duration::from_secs(10),

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use hyper::HeaderMap;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
+use crate::attempts::Attempts;
 use crate::budget::Budget;
 use crate::client::Reader;
 use crate::database::Database;
 use crate::metrics::Metrics;
+use crate::peer::Strangers;
 use crate::queue::Leases;
 use crate::settings::Settings;
 
@@ -18,8 +20,8 @@ pub(crate) struct State {
     pub(crate) databases: Vec<Database>,
     pub(crate) budget: Budget,
     pub(crate) metrics: Metrics,
-    /// Places for watches, of each token of each database.
-    pub(crate) watches_of_tokens: Vec<Vec<Arc<Semaphore>>>,
+    pub(crate) attempts: Attempts,
+    pub(crate) strangers: Strangers,
     /// Messages in the hands of receivers.
     pub(crate) leases: Arc<Leases>,
     /// Whether the server is about to end.
@@ -32,10 +34,9 @@ impl State {
         databases: Vec<Database>,
         shutdown: watch::Receiver<bool>,
     ) -> State {
-        let places = |_| Arc::new(Semaphore::new(settings.watches_per_token_max));
-        let of_tokens = |database: &Database| (0..database.tokens.len()).map(places).collect();
         State {
-            watches_of_tokens: databases.iter().map(of_tokens).collect(),
+            attempts: Attempts::default(),
+            strangers: Strangers::default(),
             budget: Budget::new(&settings),
             metrics: Metrics::default(),
             leases: Arc::default(),

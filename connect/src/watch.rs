@@ -3,12 +3,15 @@
 //! 1. The stream begins with a ping; then comes the first frame, and one after every commit that
 //!    touches a watched key, unless another commit follows so quickly that they share one. In
 //!    between a ping comes whenever nothing else came for a while.
-//! 2. *A stream holds no frame.* One is read when the connection can take it, and given away. What
-//!    is kept for a stream does not grow, however slow its client and however many the commits.
+//! 2. *A stream holds one frame at most*, which is paid for until its client has taken it; before that
+//!    no other is read. What is kept for a stream does not grow, however slow its client and however
+//!    many the commits.
 //! 3. Frames are read on threads that may wait for a disk, as everything of the store.
 //! 4. A store that is open for reading only hears of no commits, and nothing but the passing of time
 //!    changes it: what has expired is found out with every ping.
+//! 5. A stream ends with the server, and with its access token.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,13 +24,19 @@ use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use crate::budget::Pool;
+use crate::account::Account;
+use crate::budget::{Kind, Payment};
 use crate::client::Reader;
 use crate::drive::News;
 use crate::error::Refusal;
-use crate::limits::{KEY_BYTES_MAX, WATCH_KEYS_MAX};
+use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WATCH_KEYS_MAX};
 use crate::read::malformed;
+use crate::state::State;
 use crate::write::key;
+
+/// What is paid for before a frame is read: the longest that these limits allow, for a client that
+/// reads what it has written here.
+const FRAME_BYTES: usize = WATCH_KEYS_MAX * (KEY_BYTES_MAX + VALUE_BYTES_MAX + 64);
 
 /// The keys that a request names.
 pub(crate) fn decode(body: Bytes) -> Result<Vec<Key>, Refusal> {
@@ -43,12 +52,11 @@ pub(crate) fn decode(body: Bytes) -> Result<Vec<Key>, Refusal> {
 
 /// What a stream needs of the server.
 pub(crate) struct Place {
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) state: Arc<State>,
+    pub(crate) account: Arc<Account>,
     pub(crate) reader: Reader,
-    pub(crate) ping: Duration,
-    pub(crate) shutdown: watch::Receiver<bool>,
     /// Gives the place of this stream back.
-    pub(crate) _permits: Vec<OwnedSemaphorePermit>,
+    pub(crate) _permits: [OwnedSemaphorePermit; 2],
 }
 
 /// A stream of frames.
@@ -58,8 +66,22 @@ pub(crate) struct Frames {
     news: Arc<News>,
     pings: Interval,
     has_begun: bool,
+    /// Waits for the bytes of the frame that there is news for.
+    paying: Option<Paying>,
+    shutdown: watch::Receiver<bool>,
+    revoked: watch::Receiver<bool>,
     place: Place,
 }
+
+type Paying = Pin<Box<dyn Future<Output = Payment> + Send>>;
+
+/// A piece of a stream, and what it was paid for with.
+pub(crate) struct Piece {
+    pub(crate) bytes: Bytes,
+    pub(crate) payment: Option<Payment>,
+}
+
+const PIECE_PING: Piece = Piece { bytes: PING, payment: None };
 
 /// Where frames come from.
 enum Source {
@@ -89,35 +111,53 @@ impl Frames {
         } else {
             Source::Watch(kv.watch(keys)?.raw(true))
         };
-        let mut pings = interval_at(Instant::now() + place.ping, place.ping);
+        let ping: Duration = place.state.settings.ping_interval;
+        let mut pings = interval_at(Instant::now() + ping, ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let news = News::new();
-        Ok(Frames { source: Some(source), news, pings, has_begun: false, place })
+        Ok(Frames {
+            source: Some(source),
+            news,
+            pings,
+            has_begun: false,
+            paying: None,
+            shutdown: place.state.shutdown.clone(),
+            revoked: place.account.revoked(),
+            place,
+        })
     }
 
     /// The next piece of the stream; `None` at its end.
-    pub(crate) async fn next(&mut self) -> Option<Bytes> {
+    pub(crate) async fn next(&mut self) -> Option<Piece> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            return Some(PING);
+            return Some(PIECE_PING);
         }
         loop {
-            tokio::select! {
+            let news = Arc::clone(&self.news);
+            let is_paying = self.paying.is_some();
+            let mut payment = tokio::select! {
                 biased;
-                _ = self.place.shutdown.wait_for(|is_over| *is_over) => return None,
+                _ = self.shutdown.wait_for(|is_over| *is_over) => return None,
+                _ = self.revoked.wait_for(|is_revoked| *is_revoked) => return None,
                 _ = self.pings.tick() => {
                     if matches!(self.source, Some(Source::Silent { .. })) {
                         self.news.tell();
                     }
-                    return Some(PING);
+                    return Some(PIECE_PING);
                 }
-                () = self.news.told() => {}
-            }
-            match self.look().await? {
-                Poll::Pending => {}
-                Poll::Ready(frame) => {
-                    self.pings.reset();
-                    return Some(frame);
+                payment = paid(&mut self.paying), if is_paying => payment,
+                () = news.told(), if !is_paying => {
+                    let Place { state, account, .. } = &self.place;
+                    let paying = state.budget.pay_sometime(&account.share, Kind::Frames, FRAME_BYTES);
+                    self.paying = Some(Box::pin(paying));
+                    continue;
                 }
+            };
+            self.paying = None;
+            if let Poll::Ready(bytes) = self.look().await? {
+                self.pings.reset();
+                payment.shrink(bytes.len());
+                return Some(Piece { bytes, payment: Some(payment) });
             }
         }
     }
@@ -126,7 +166,7 @@ impl Frames {
     async fn look(&mut self) -> Option<Poll<Bytes>> {
         let (mut source, news) = (self.source.take()?, Arc::clone(&self.news));
         let reader = self.place.reader;
-        let looked = self.place.pool.run(move || {
+        let looked = self.place.state.budget.frames.run(move || {
             let frame = source.poll(&Waker::from(news), reader);
             (source, frame)
         });
@@ -151,6 +191,14 @@ impl Frames {
             }
             Poll::Ready(None) => None,
         }
+    }
+}
+
+/// What is paid, once it is.
+async fn paid(paying: &mut Option<Paying>) -> Payment {
+    match paying {
+        Some(paying) => paying.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -15,7 +15,7 @@ use icecore_wire::message::{
     self, AtomicWrite, AtomicWriteOutput, encoding, mutation_type, write_status,
 };
 use prost::Message;
-use prost::encoding::{DecodeContext, decode_key, skip_field};
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use crate::error::Refusal;
 use crate::limits::{
@@ -83,16 +83,21 @@ pub(crate) fn disabled() -> AtomicWriteOutput {
     AtomicWriteOutput { status: write_status::WRITE_DISABLED, ..AtomicWriteOutput::default() }
 }
 
-/// Refuses too many checks, mutations or messages without decoding one.
+/// Refuses too many checks, mutations or messages, and too much of what one of those repeats, without
+/// decoding any.
 fn count(body: &[u8]) -> Result<(), Refusal> {
     let (mut rest, mut checks, mut mutations) = (body, 0, 0);
     while !rest.is_empty() {
-        let (field, kind) = decode_key(&mut rest).map_err(malformed)?;
-        let skipped = skip_field(kind, field, &mut rest, DecodeContext::default());
-        skipped.map_err(malformed)?;
+        let (field, kind, content) = field(&mut rest)?;
         match field {
             1 => checks += 1,
-            2 | 3 => mutations += 1,
+            2 => mutations += 1,
+            3 => {
+                mutations += 1;
+                if kind == WireType::LengthDelimited {
+                    count_delivery(content)?;
+                }
+            }
             _ => {}
         }
     }
@@ -102,6 +107,48 @@ fn count(body: &[u8]) -> Result<(), Refusal> {
     if mutations > MUTATIONS_MAX {
         let text = "Too many mutations / enqueues included in atomic write.";
         return Err(Refusal::bad(text));
+    }
+    Ok(())
+}
+
+/// The same for what one message says of its delivery.
+fn count_delivery(message: &[u8]) -> Result<(), Refusal> {
+    let (mut rest, mut keys, mut intervals) = (message, 0, 0);
+    while !rest.is_empty() {
+        match field(&mut rest)? {
+            (3, ..) => keys += 1,
+            // Packed, each number ends with the only one of its bytes that has no highest bit.
+            (4, WireType::LengthDelimited, packed) => {
+                intervals += packed.iter().filter(|byte| **byte < 0x80).count();
+            }
+            (4, ..) => intervals += 1,
+            _ => {}
+        }
+    }
+    few_deliveries(keys, intervals)
+}
+
+/// The next field: its number, its kind, and its content if it has a length.
+fn field<'a>(rest: &mut &'a [u8]) -> Result<(u32, WireType, &'a [u8]), Refusal> {
+    let (field, kind) = decode_key(rest).map_err(malformed)?;
+    if kind != WireType::LengthDelimited {
+        let skipped = skip_field(kind, field, rest, DecodeContext::default());
+        return skipped.map(|()| (field, kind, &[][..])).map_err(malformed);
+    }
+    let mut after = *rest;
+    let length = decode_varint(&mut after).map_err(malformed)?;
+    // The length is judged by who skips it.
+    skip_field(kind, field, rest, DecodeContext::default()).map_err(malformed)?;
+    let length = usize::try_from(length).ok().and_then(|length| after.get(..length));
+    Ok((field, kind, length.expect("it was skipped")))
+}
+
+fn few_deliveries(keys: usize, intervals: usize) -> Result<(), Refusal> {
+    if keys > DEAD_LETTER_KEYS_MAX {
+        return Err(Refusal::bad("Too many dead letter keys for a single queue message."));
+    }
+    if intervals > BACKOFF_INTERVALS_MAX {
+        return Err(Refusal::bad("Too many backoff intervals for a single queue message."));
     }
     Ok(())
 }
@@ -131,12 +178,7 @@ fn weigh(write: &AtomicWrite) -> Result<(), Refusal> {
 /// What a message says of its delivery, in bytes.
 fn weigh_delivery(message: &message::Enqueue) -> Result<usize, Refusal> {
     let intervals = &message.backoff_schedule;
-    if message.keys_if_undelivered.len() > DEAD_LETTER_KEYS_MAX {
-        return Err(Refusal::bad("Too many dead letter keys for a single queue message."));
-    }
-    if intervals.len() > BACKOFF_INTERVALS_MAX {
-        return Err(Refusal::bad("Too many backoff intervals for a single queue message."));
-    }
+    few_deliveries(message.keys_if_undelivered.len(), intervals.len())?;
     if intervals.iter().any(|ms| *ms > BACKOFF_MS_MAX) {
         return Err(Refusal::bad(
             "A backoff interval exceeds the maximum allowed backoff interval.",

@@ -212,3 +212,24 @@ fn what_is_accepted_here_is_accepted_by_the_store() {
     assert_eq!(sent.status, write_status::SUCCESS);
     assert_eq!(kv.queue("").len().unwrap(), 1);
 }
+
+#[test]
+fn a_message_that_repeats_what_nobody_may_repeat_is_refused_before_it_is_decoded() {
+    let told = |enqueue: Vec<u8>| {
+        let mut body = vec![3 << 3 | 2];
+        prost::encoding::encode_varint(enqueue.len() as u64, &mut body);
+        body.extend(enqueue);
+        count(&body).map_err(|refusal| refusal.text)
+    };
+    let keys = "Too many dead letter keys for a single queue message.";
+    let intervals = "Too many backoff intervals for a single queue message.";
+    assert_eq!(told([3 << 3 | 2, 0].repeat(10)), Ok(()));
+    assert_eq!(told([3 << 3 | 2, 0].repeat(2_000_000)), Err(keys.to_owned()));
+    assert_eq!(told([4 << 3, 7].repeat(11)), Err(intervals.to_owned()));
+    let packed =
+        |numbers: &[u8]| [&[4 << 3 | 2, u8::try_from(numbers.len()).unwrap()], numbers].concat();
+    assert_eq!(told(packed(&[0x80, 1].repeat(10))), Ok(()));
+    assert_eq!(told(packed(&[1; 11])), Err(intervals.to_owned()));
+    assert_eq!(told([packed(&[1; 6]), packed(&[1; 5])].concat()), Err(intervals.to_owned()));
+    assert!(told(vec![3 << 3 | 2, 5]).unwrap_err().starts_with("Request protobuf is invalid"));
+}

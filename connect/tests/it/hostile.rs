@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::data_path::range;
-use crate::harness::Harness;
+use crate::harness::{Harness, TOKEN};
 use crate::watching::{Piece, Stream, request};
 use crate::wire::{Call, Protocol, raw, read_reply};
 use icecore_wire::message::SnapshotRead;
@@ -40,7 +40,7 @@ async fn bodies_beyond_the_limit_are_413_declared_or_not() {
         let reply = read_reply(&mut stream).await.unwrap();
         assert_eq!(reply.told(), (413, text), "{method}");
     }
-    let call = Call { body: vec![b' '; 5_000].into(), ..Harness::exchange("/", "x") };
+    let call = Call { body: vec![b' '; 5_000].into(), ..Harness::exchange("/", TOKEN) };
     assert_eq!(harness.send_both(&call).await.status, 413);
     assert_serves(&harness).await;
 }

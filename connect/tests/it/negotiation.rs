@@ -85,9 +85,11 @@ async fn only_an_access_token_opens() {
 }
 
 #[tokio::test]
-async fn the_version_is_looked_at_before_the_token() {
+async fn the_token_is_looked_at_before_the_body() {
     let harness = Harness::new().await;
     let call = Call::post("/", r#"{"supportedVersions":[1]}"#);
+    assert_eq!(harness.send_both(&call).await.status, 401);
+    let call = call.header("authorization", &format!("Bearer {TOKEN}"));
     assert_eq!(harness.send_both(&call).await.status, 400);
 }
 

@@ -291,6 +291,26 @@ impl Message {
         Settle::new(self.kv.clone(), &change, lease, moved_to)
     }
 
+    /// The message has not come to whom it was meant for: it waits for the next receiver at once, and
+    /// this attempt does not count, in a commit that is under way when this returns. Should that
+    /// fail, the attempt counts, as at the end of the process.
+    ///
+    /// ```
+    /// use icecore::Kv;
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.enqueue("hello")?;
+    /// kv.queue("").receive()?.expect("the store is open").give_back();
+    /// let message = kv.queue("").receive()?.expect("the store is open");
+    /// assert_eq!(message.attempt(), 1);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn give_back(mut self) {
+        let lease = self.take_lease();
+        let change = Change::unbegin(lease.line(), lease.spot(), self.attempt, self.begun);
+        drop(change.submit(self.kv.engine()));
+    }
+
     fn fail_in_place(&mut self) -> Result<(), Error> {
         let (lease, change, moved_to) = self.failing();
         let outcome = change.commit(self.kv.engine())?;
