@@ -10,6 +10,7 @@ mod negotiation;
 mod operations;
 mod queues;
 mod readers;
+mod stalled;
 mod watching;
 mod wire;
 mod writing;
