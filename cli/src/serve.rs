@@ -24,14 +24,14 @@ const TOKEN_VARIABLES: [&str; 2] = ["ICECORE_ACCESS_TOKEN", "DENO_KV_ACCESS_TOKE
 ///
 /// A program opens it with Deno.openKv("http://127.0.0.1:4512") or, in Node, with openKv of the
 /// package @deno/kv; the access token goes into the variable DENO_KV_ACCESS_TOKEN.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// The directory of the store, which is made if there is none.
     store: PathBuf,
     /// Where to listen. Beyond this machine it takes --tls-cert and --tls-key.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4512")]
     addr: SocketAddr,
-    /// The access tokens, one a line. Without it, that of the variable ICECORE_ACCESS_TOKEN.
+    /// The access tokens, one a line; read again on SIGHUP. Without it, that of the variable ICECORE_ACCESS_TOKEN.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// One more store, at the path /db/NAME. May be given several times.
@@ -102,7 +102,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         // Whoever waits for this line has gone away if it cannot be written.
         print(&format!("Listening on {}", server.url())).unwrap_or_default();
     };
-    icecore_connect::run(settings, served, listening)
+    // The same files are read again, and the environment as it was.
+    let again = args.clone();
+    let tokens = move || tokens(&again).map_err(|failure| failure.what().to_owned());
+    icecore_connect::run(settings, served, tokens, listening)
         .map_err(|error| Failure::problem(error.to_string()))
 }
 

@@ -28,6 +28,11 @@ impl Account {
         Arc::new(Account { share: Share::new(settings), revoked: watch::channel(false).0 })
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_tests(settings: &Settings) -> Account {
+        Account { share: Share::new(settings), revoked: watch::channel(false).0 }
+    }
+
     /// Tells when the token is not good any more.
     pub(crate) fn revoked(&self) -> watch::Receiver<bool> {
         self.revoked.subscribe()

@@ -31,7 +31,7 @@ pub(crate) enum Content {
     /// With a place that is given back when it was taken.
     Placed(Bytes, OwnedSemaphorePermit),
     Answer(Answer, Payment),
-    Watch(Frames),
+    Watch(Box<Frames>),
 }
 
 /// What a piece was paid for with.
@@ -54,9 +54,9 @@ pub(crate) struct Body {
 }
 
 /// The piece of a watch that is being waited for, and what comes after it.
-type Next = Pin<Box<dyn Future<Output = (Frames, Option<Piece>)> + Send>>;
+type Next = Pin<Box<dyn Future<Output = (Box<Frames>, Option<Piece>)> + Send>>;
 
-fn next(mut frames: Frames) -> Next {
+fn next(mut frames: Box<Frames>) -> Next {
     Box::pin(async move {
         let piece = frames.next().await;
         (frames, piece)

@@ -93,7 +93,7 @@ impl Call<'_> {
             _permits: [place(&self.account.share.watches)?, place(&state.budget.watches)?],
         };
         let frames = Frames::new(&database.kv, keys, database.read_only, place)?;
-        Ok(ok(STREAM, Content::Watch(frames)))
+        Ok(ok(STREAM, Content::Watch(Box::new(frames))))
     }
 
     pub(crate) async fn receive(&self, body: Collected) -> Result<Response<Content>, Refusal> {

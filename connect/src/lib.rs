@@ -39,6 +39,7 @@ mod connection;
 mod database;
 mod drive;
 mod error;
+mod files;
 mod limits;
 mod metrics;
 mod negotiate;

@@ -273,3 +273,6 @@ fn payload_bytes(value: &Value) -> usize {
         Value::U64(_) => size_of::<u64>(),
     }
 }
+
+#[cfg(test)]
+mod tests;

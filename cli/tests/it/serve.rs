@@ -91,6 +91,33 @@ fn a_server_says_where_it_listens_and_ends_in_order_when_it_is_told_to() {
 }
 
 #[test]
+fn access_tokens_are_read_again_on_a_hangup_and_stay_when_they_cannot_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = token_file(directory.path(), "tokens", "the-first-token");
+    let store = directory.path().join("store");
+    let server = Server::start(&[text(&store), "--token-file", &tokens, ANY[0], ANY[1]]);
+    let id = server.child.id().to_string();
+    let hang_up = || assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    let opens = |token: &str| server.exchange("/", token).starts_with("HTTP/1.1 200 ");
+    assert!(opens("the-first-token") && !opens("the-second-token"));
+    token_file(directory.path(), "tokens", "the-second-token");
+    assert!(opens("the-first-token"), "nobody has asked for it to be read");
+    hang_up();
+    // The signal is on its way.
+    while opens("the-first-token") {}
+    assert!(opens("the-second-token"));
+    std::fs::write(&tokens, "short").unwrap();
+    hang_up();
+    let (code, log) = {
+        // It still serves, and says why nothing has changed.
+        assert!(opens("the-second-token"));
+        server.end("-TERM")
+    };
+    assert_eq!(code, Some(0));
+    assert!(log.contains("the access tokens were read again"), "{log}");
+}
+
+#[test]
 fn several_stores_are_served_each_to_those_who_have_its_token() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| text(&directory.path().join(name)).to_owned();

@@ -34,7 +34,7 @@ async fn a_client_is_behind_when_it_holds_a_piece_and_takes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_a_piece_now_and_then_is_behind_in_the_end() {
     let pulse = Pulse::new(STALL);
-    let bytes = 60 * 256 << 10;
+    let bytes = 60 * (256 << 10);
     pulse.begin(bytes);
     let all = Bytes::from(vec![0; bytes]);
     let mut pieces: Vec<Bytes> =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use icecore::{Environment, Kv};
-use icecore_connect::{AccessTokens, ServeError, Served, Server, Settings, store_limits};
+use icecore_connect::{AccessTokens, ServeError, Served, Server, Settings, Tokens, store_limits};
 use icecore_disk::MemoryDisk;
 use icecore_disk::clock::ManualClock;
 use icecore_disk::random::SeededRandom;
@@ -24,6 +24,7 @@ pub(crate) struct Harness {
     pub(crate) address: SocketAddr,
     pub(crate) kv: Kv,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) tokens: Tokens,
     end: oneshot::Sender<()>,
     served: JoinHandle<Result<(), ServeError>>,
 }
@@ -94,9 +95,9 @@ impl Harness {
         ];
         let server = Server::bind(settings, databases).await.unwrap();
         let (end, ended) = oneshot::channel();
-        let address = server.address();
+        let (address, tokens) = (server.address(), server.tokens());
         let served = tokio::spawn(server.run(async move { ended.await.unwrap_or_default() }));
-        Harness { address, kv, clock: machine.clock.clone(), end, served }
+        Harness { address, kv, clock: machine.clock.clone(), tokens, end, served }
     }
 
     /// Tells the server to end, and waits until it has.

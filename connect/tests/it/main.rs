@@ -6,6 +6,7 @@ mod data_path;
 mod encrypted;
 mod harness;
 mod hostile;
+mod identity;
 mod negotiation;
 mod operations;
 mod queues;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use icecore::{Enqueue, Value, key};
 
-use crate::harness::{Harness, OTHER_TOKEN};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::harness::{Harness, Machine, OTHER_TOKEN};
 use crate::wire::{Call, Reply};
 
 const FIVE: &[u8] = b"\xff\x10I\x0a";
@@ -96,7 +99,7 @@ async fn a_receiver_who_says_nothing_has_failed_when_his_time_is_over() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_server_ends_waits_and_gives_messages_back() {
+async fn the_end_of_the_server_ends_waits() {
     let harness = Harness::new().await;
     harness.kv.enqueue(message()).unwrap();
     receive(&harness, "").await;
@@ -113,6 +116,42 @@ async fn the_end_of_the_server_ends_waits_and_gives_messages_back() {
     });
     ended.unwrap();
     assert_eq!(reply.status, 204);
+}
+
+#[tokio::test]
+async fn messages_in_the_hands_of_receivers_come_again_when_the_store_is_open_again() {
+    let machine = Machine::new();
+    let harness = Harness::of(&machine, machine.open(false), false, |_| {}).await;
+    harness.kv.enqueue(message()).unwrap();
+    let reply = receive(&harness, r#"{"leaseMs":3600000}"#).await;
+    let receipt = reply.header("x-icecore-message").unwrap().to_owned();
+    harness.finish().await.unwrap();
+    let harness = Harness::of(&machine, machine.open(false), false, |_| {}).await;
+    assert_eq!(finish(&harness, &receipt, true).await.status, 410);
+    let reply = receive(&harness, "").await;
+    assert_eq!((reply.status, reply.header("x-icecore-attempt")), (200, Some("2")));
+    assert_eq!(&reply.body[..], FIVE);
+}
+
+#[tokio::test]
+async fn a_finish_never_becomes_a_failure_because_its_receiver_goes_away() {
+    let harness = Harness::new().await;
+    for _ in 0..20 {
+        harness.kv.enqueue(message().backoff([])).unwrap();
+        let receipt = receive(&harness, "").await;
+        let receipt = receipt.header("x-icecore-message").unwrap();
+        let body = format!(r#"{{"message":"{receipt}","ok":true}}"#);
+        let call = harness.call("queue/finish", body).await;
+        let mut leaving = TcpStream::connect(harness.address).await.unwrap();
+        leaving.write_all(&call.bytes("")).await.unwrap();
+        drop(leaving);
+        // What has not come to the server is said again.
+        finish(&harness, receipt, true).await;
+        while !harness.kv.queue("").is_empty().unwrap() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(harness.kv.get(key!["lost"]).unwrap().value, None, "it was dealt with");
+    }
 }
 
 #[tokio::test]
