@@ -10,18 +10,19 @@ fn asked() -> Asked {
     Asked { queue: String::new(), wait: WAIT, lease: WAIT }
 }
 
-fn state() -> (Arc<State>, Account) {
+/// With what would tell of the end.
+fn state() -> (Arc<State>, Account, watch::Sender<bool>) {
     let settings = Settings::default();
     let account = Account::for_tests(&settings);
-    // Whoever would tell of the end is gone; nobody has told.
-    (Arc::new(State::new(settings, Vec::new(), watch::channel(false).1)), account)
+    let (sender, receiver) = watch::channel(false);
+    (Arc::new(State::new(settings, Vec::new(), receiver)), account, sender)
 }
 
 #[tokio::test]
 async fn a_message_that_did_not_reach_its_receiver_has_had_no_attempt() {
     let kv = Kv::in_memory().unwrap();
     kv.enqueue(Enqueue::new("only once").backoff([])).unwrap();
-    let (state, account) = state();
+    let (state, account, _end) = state();
     for _ in 0..3 {
         let given = Given::wait(&state, &account, (0, &kv), asked()).await.unwrap().unwrap();
         assert_eq!((given.message().attempt(), given.message().is_last_attempt()), (1, true));
@@ -41,7 +42,7 @@ async fn a_message_that_did_not_reach_its_receiver_has_had_no_attempt() {
 async fn payloads_are_paid_for_as_long_as_they_are_leased() {
     let kv = Kv::in_memory().unwrap();
     kv.enqueue(Enqueue::new(vec![0_u8; 10_000]).backoff([WAIT])).unwrap();
-    let (state, account) = state();
+    let (state, account, _end) = state();
     let given = Given::wait(&state, &account, (0, &kv), asked()).await.unwrap().unwrap();
     assert_eq!(state.budget.paid(Kind::Messages), 10_240);
     let receipt = given.receipt().to_owned();
