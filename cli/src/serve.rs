@@ -104,8 +104,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     // The same files are read again, and the environment as it was.
     let again = args.clone();
-    let tokens = move || tokens(&again).map_err(|failure| failure.what().to_owned());
-    icecore_connect::run(settings, served, tokens, listening)
+    let read_again = move || self::tokens(&again).map_err(|failure| failure.what().to_owned());
+    icecore_connect::run(settings, served, read_again, listening)
         .map_err(|error| Failure::problem(error.to_string()))
 }
 

@@ -184,8 +184,15 @@ impl Budget {
         }
     }
 
+    /// The bytes of all answers and frames that are on their way.
+    pub(crate) fn sent_bytes(&self) -> usize {
+        [Kind::SmallAnswers, Kind::LargeAnswers, Kind::Frames]
+            .map(|kind| self.paid(kind))
+            .iter()
+            .sum()
+    }
+
     /// How many bytes of this kind are paid for.
-    #[cfg(test)]
     pub(crate) fn paid(&self, kind: Kind) -> usize {
         let place = kind as usize;
         PURSES[place].1 - self.purses[place].available_permits() * UNIT_BYTES

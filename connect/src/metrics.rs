@@ -110,7 +110,7 @@ impl Metrics {
     }
 
     /// The text.
-    pub(crate) fn text(&self, databases: &[Database], watches: usize) -> String {
+    pub(crate) fn text(&self, databases: &[Database], watches: usize, sent_bytes: usize) -> String {
         let mut text = Text::default();
         self.put_answers(&mut text);
         self.put_durations(&mut text);
@@ -123,6 +123,8 @@ impl Metrics {
         text.line("icecore_unauthorized_total", "", read(&self.unauthorized));
         text.head("icecore_watches", "gauge", "Watches that are open.");
         text.line("icecore_watches", "", watches);
+        text.head("icecore_sent_bytes", "gauge", "Memory of what is on its way to clients.");
+        text.line("icecore_sent_bytes", "", sent_bytes);
         put_databases(&mut text, databases);
         text.0
     }
@@ -207,7 +209,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.count(Method::Watch, StatusCode::OK, Duration::from_micros(400));
         metrics.count(Method::Watch, StatusCode::UNAUTHORIZED, Duration::from_secs(100));
-        let text = metrics.text(&[], 3);
+        let text = metrics.text(&[], 3, 4);
         for line in [
             "icecore_requests_total{method=\"watch\",status=\"2xx\"} 1",
             "icecore_requests_total{method=\"watch\",status=\"4xx\"} 1",
@@ -218,6 +220,7 @@ mod tests {
             "icecore_request_duration_seconds_count{method=\"watch\"} 2",
             "icecore_unauthorized_total 1",
             "icecore_watches 3",
+            "icecore_sent_bytes 4",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }

@@ -172,7 +172,7 @@ async fn metrics(state: &Arc<State>) -> Result<Response<Content>, Refusal> {
     let shared = Arc::clone(state);
     let text = state.budget.figures.run(move || {
         let watches = shared.settings.watches_max - shared.budget.watches.available_permits();
-        shared.metrics.text(&shared.databases, watches)
+        shared.metrics.text(&shared.databases, watches, shared.budget.sent_bytes())
     });
     let text = text.await.map_err(|_| Refusal::internal())?;
     Ok(ok(PROMETHEUS, Content::Placed(text.into(), place)))

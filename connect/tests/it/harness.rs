@@ -131,9 +131,21 @@ impl Harness {
 
     /// A call of the data path of the store at `/`, with all headers that it takes.
     pub(crate) async fn call(&self, method: &str, body: impl Into<Bytes>) -> Call {
-        let metadata = self.send(&Harness::exchange("/", TOKEN)).await;
+        self.call_of("/", TOKEN, method, body).await
+    }
+
+    /// The same of the store at this path.
+    pub(crate) async fn call_of(
+        &self,
+        path: &str,
+        token: &str,
+        method: &str,
+        body: impl Into<Bytes>,
+    ) -> Call {
+        let metadata = self.send(&Harness::exchange(path, token)).await;
         let metadata: serde_json::Value = serde_json::from_slice(&metadata.body).unwrap();
-        Call::post(&format!("/v2/{method}"), body)
+        let endpoint = metadata["endpoints"][0]["url"].as_str().unwrap();
+        Call::post(&format!("{endpoint}/{method}"), body)
             .header("authorization", &format!("Bearer {}", metadata["token"].as_str().unwrap()))
             .header("x-denokv-version", "3")
             .header("x-denokv-database-id", metadata["databaseId"].as_str().unwrap())

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::{Harness, Machine, NOW_MS};
 use crate::wire::{BOTH, Call, Protocol};
-use icecore_wire::message::{Watch, WatchKey, WatchOutput};
+use icecore_wire::message::{Watch, WatchKey, WatchKeyOutput, WatchOutput};
 
 /// A stream of frames, as a client reads it.
 pub(crate) struct Stream {
@@ -68,6 +68,20 @@ impl Stream {
             }
         }
         true
+    }
+
+    /// The values of the next frame, none of which is absent.
+    pub(crate) async fn values(&mut self) -> Vec<Bytes> {
+        loop {
+            assert!(self.fill(4).await, "it has ended");
+            let length = self.rest.get_u32_le() as usize;
+            assert!(self.fill(length).await, "it has ended");
+            let output = WatchOutput::decode(self.rest.split_to(length)).unwrap();
+            if length > 0 {
+                let value = |key: WatchKeyOutput| key.entry_if_changed.unwrap().value;
+                return output.keys.into_iter().map(value).collect();
+            }
+        }
     }
 
     pub(crate) async fn next(&mut self) -> Piece {
