@@ -163,7 +163,6 @@ async fn ten_thousand_watches_take_two_hundred_megabytes_at_most() {
     assert!(grown <= 200 << 20);
 }
 
-#[expect(clippy::disallowed_methods, reason = "what the system says of this process is in a file")]
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap();
     status.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
