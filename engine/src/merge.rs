@@ -18,6 +18,7 @@
 mod versions;
 
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use icecore_model::{Entry, RangeSet, Versionstamp};
@@ -44,6 +45,17 @@ pub(crate) trait Source {
     fn next(&mut self) -> Result<(), Self::Error>;
     /// Moves to the previous entry, from an entry.
     fn prev(&mut self) -> Result<(), Self::Error>;
+    /// Shows the entry here and those behind it, until `see` breaks, and then stands at the entry that
+    /// was shown last; otherwise it is at its end.
+    fn run<B>(
+        &mut self,
+        see: &mut impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Self::Error>;
+    /// As [`Source::run`], backwards.
+    fn run_back<B>(
+        &mut self,
+        see: &mut impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Self::Error>;
     /// The entry that the cursor stands at. Cheap: it is called for every comparison.
     fn entry(&self) -> Option<Entry<'_>>;
     /// A handle on the value of that entry; empty for a deletion.
@@ -80,6 +92,49 @@ pub(crate) fn is_covered<'r>(
 enum Direction {
     Forward,
     Backward,
+}
+
+/// How far a run goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit<'a> {
+    /// Not as far as this key.
+    Before(&'a [u8]),
+    /// Up to this key.
+    UpTo(&'a [u8]),
+}
+
+impl<'a> Limit<'a> {
+    fn key(self) -> &'a [u8] {
+        match self {
+            Limit::Before(key) | Limit::UpTo(key) => key,
+        }
+    }
+
+    /// Whether `key` is too far.
+    #[inline]
+    fn is_behind(self, key: &[u8], direction: Direction) -> bool {
+        match direction.order(key, self.key()) {
+            Ordering::Less => false,
+            Ordering::Equal => matches!(self, Limit::Before(_)),
+            Ordering::Greater => true,
+        }
+    }
+
+    /// That of the two which is met first.
+    fn nearer(self, other: Option<Limit<'a>>, direction: Direction) -> Limit<'a> {
+        other.filter(|other| !self.is_behind(other.key(), direction)).unwrap_or(self)
+    }
+}
+
+impl Direction {
+    /// Which of two keys comes first.
+    #[inline]
+    fn order(self, a: &[u8], b: &[u8]) -> Ordering {
+        match self {
+            Direction::Forward => a.cmp(b),
+            Direction::Backward => b.cmp(a),
+        }
+    }
 }
 
 /// The newest entries of all sources that are not hidden.
@@ -144,6 +199,89 @@ impl<S: Source, H: Filter> Merge<S, H> {
         })
     }
 
+    /// Shows the entry here and those behind it, in the direction in which the merge looks, until `see`
+    /// breaks, and then stands at the entry that was shown last; otherwise it stands behind `limit`, or
+    /// at its end. As long as no other source has a say, the winner runs by itself.
+    pub(crate) fn run<B>(
+        &mut self,
+        limit: Limit<'_>,
+        mut see: impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, S::Error> {
+        self.guarded(|merge| {
+            while let Some(entry) = merge.entry() {
+                if limit.is_behind(entry.key, merge.direction) {
+                    break;
+                }
+                let stopped = if merge.runner_up_ties() {
+                    merge.show_one(&mut see)?
+                } else {
+                    merge.run_winner(limit, &mut see)?
+                };
+                if stopped.is_some() {
+                    return Ok(stopped);
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Shows the entry here, unless it is hidden, and leaves its key.
+    fn show_one<B>(
+        &mut self,
+        see: &mut impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, S::Error> {
+        let shown = self.entry().filter(|entry| !self.hidden.hides(entry));
+        let flow = shown.map(see);
+        self.check()?;
+        match flow {
+            Some(ControlFlow::Break(found)) => Ok(Some(found)),
+            _ => self.step().map(|()| None),
+        }
+    }
+
+    /// Shows what the winner has before the key of the runner-up, and finds its place again.
+    fn run_winner<B>(
+        &mut self,
+        limit: Limit<'_>,
+        see: &mut impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, S::Error> {
+        let (direction, hidden) = (self.direction, &self.hidden);
+        let mut run = |winner: &mut S, limit: Limit<'_>| {
+            let mut see = |entry: Entry<'_>| {
+                if limit.is_behind(entry.key, direction) {
+                    ControlFlow::Break(None)
+                } else if hidden.hides(&entry) {
+                    ControlFlow::Continue(())
+                } else {
+                    see(entry).map_break(Some)
+                }
+            };
+            match direction {
+                Direction::Forward => winner.run(&mut see),
+                Direction::Backward => winner.run_back(&mut see),
+            }
+        };
+        let ended = match self.order[..] {
+            [winner] => run(&mut self.sources[winner], limit)?,
+            [winner, other, ..] => {
+                let sources = self.sources.get_disjoint_mut([winner, other]);
+                let [winner, other] = sources.expect("a source has one place in the order");
+                let other = other.entry().map(|entry| Limit::Before(entry.key));
+                run(winner, limit.nearer(other, direction))?
+            }
+            [] => return Ok(None),
+        };
+        match ended {
+            Some(Some(found)) => return Ok(Some(found)),
+            Some(None) => {
+                let (sources, direction) = (&self.sources, self.direction);
+                settle(&mut self.order, |a, b| rank(sources, direction, a, b));
+            }
+            None => drop(self.order.remove(0)),
+        }
+        Ok(None)
+    }
+
     /// The entry that the merge stands at: never a hidden one, unless it is outside of the bounds.
     #[inline]
     pub(crate) fn entry(&self) -> Option<Entry<'_>> {
@@ -166,12 +304,12 @@ impl<S: Source, H: Filter> Merge<S, H> {
 
     /// Does nothing after an error, and makes the first one the last.
     #[inline]
-    fn guarded(
+    fn guarded<T: Default>(
         &mut self,
-        body: impl FnOnce(&mut Self) -> Result<(), S::Error>,
-    ) -> Result<(), S::Error> {
+        body: impl FnOnce(&mut Self) -> Result<T, S::Error>,
+    ) -> Result<T, S::Error> {
         if self.failed {
-            return Ok(());
+            return Ok(T::default());
         }
         body(self).inspect_err(|_| {
             self.failed = true;
@@ -214,7 +352,7 @@ impl<S: Source, H: Filter> Merge<S, H> {
     /// Leaves the current key: every source that stands at it moves on.
     fn step(&mut self) -> Result<(), S::Error> {
         // The older entries of the key first, as the winner holds it.
-        while self.order.len() > 1 && self.runner_up_ties() {
+        while self.runner_up_ties() {
             self.advance(1)?;
         }
         if !self.order.is_empty() {
@@ -223,9 +361,12 @@ impl<S: Source, H: Filter> Merge<S, H> {
         Ok(())
     }
 
+    /// Whether the runner-up stands at the same key.
+    #[inline]
     fn runner_up_ties(&self) -> bool {
-        let key = |place: usize| self.sources[self.order[place]].entry().map(|entry| entry.key);
-        key(0) == key(1)
+        let [winner, other, ..] = self.order[..] else { return false };
+        let key = |source: usize| self.sources[source].entry().map(|entry| entry.key);
+        key(winner) == key(other)
     }
 
     /// Moves the source at `place` of the order, and finds its place again behind that.
@@ -253,10 +394,7 @@ fn rank<S: Source>(sources: &[S], direction: Direction, a: usize, b: usize) -> O
     let (Some(left), Some(right)) = (sources[a].entry(), sources[b].entry()) else {
         unreachable!("a source in the order stands at an entry")
     };
-    let by_key = match direction {
-        Direction::Forward => left.key.cmp(right.key),
-        Direction::Backward => right.key.cmp(left.key),
-    };
+    let by_key = direction.order(left.key, right.key);
     by_key.then(right.stamp.cmp(&left.stamp)).then(a.cmp(&b))
 }
 

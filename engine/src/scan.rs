@@ -13,7 +13,7 @@ use bytes::Bytes;
 use icecore_model::{Change, Entry, RangeSet, Timestamp, Versionstamp};
 
 use crate::error::Error;
-use crate::merge::{Filter, Merge, is_covered};
+use crate::merge::{Filter, Limit, Merge, is_covered};
 use crate::snapshot::Picture;
 use crate::source::{Source, sources};
 
@@ -149,22 +149,49 @@ impl Scan {
         side: Side,
         mut see: impl FnMut(Seen<'_>) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
-        let mut show = |merge: &Merge<Source, Hidden>, entry: &Entry<'_>| {
-            let flow = see(seen(entry));
-            merge.check().map(|()| flow)
-        };
-        while let Some(flow) = self.advance(side, &mut show) {
-            if let ControlFlow::Break(found) = flow? {
-                return Ok(Some(found));
-            }
+        if self.done {
+            return Ok(None);
         }
-        Ok(None)
+        let shown = self.step(side).and_then(|()| self.run(side, &mut see));
+        self.done = !matches!(shown, Ok(Some(_)));
+        // Once the store is closed, somebody else may delete what the picture leads to.
+        shown.or_else(|error| self.picture.check_open().and(Err(error)))
+    }
+
+    /// Shows the entry at which one end stands, and those behind it, as far as the other end.
+    fn run<B>(
+        &mut self,
+        side: Side,
+        see: &mut impl FnMut(Seen<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        let Scan { picture, start, end, front, back, .. } = self;
+        let (this, other) = match side {
+            Side::Front => (front, back),
+            Side::Back => (back, front),
+        };
+        let met =
+            other.as_ref().and_then(|end| end.merge.entry()).map(|met| Limit::Before(met.key));
+        let bound = match side {
+            Side::Front => Limit::Before(end),
+            Side::Back => Limit::UpTo(start),
+        };
+        let Some(this) = this else { return Ok(None) };
+        let ended = this.merge.run(met.unwrap_or(bound), |entry| match picture.check_open() {
+            Ok(()) => see(seen(&entry)).map_break(Ok),
+            Err(error) => ControlFlow::Break(Err(error)),
+        })?;
+        ended.transpose()
     }
 
     /// How many entries are left, without copying any.
     pub(crate) fn count_entries(mut self) -> Result<u64, Error> {
-        let mut entries = std::iter::from_fn(|| self.advance(Side::Front, |_, _| Ok(1)));
-        entries.try_fold(0, |count, one| Ok(count + one?))
+        let mut count = 0;
+        let all: Option<()> = self.visit(|_| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        debug_assert!(all.is_none(), "nothing breaks");
+        Ok(count)
     }
 
     /// The stamp of the newest commit that the scan sees.
@@ -238,6 +265,7 @@ impl Scan {
     }
 }
 
+#[inline]
 fn seen<'a>(entry: &Entry<'a>) -> Seen<'a> {
     let (value, expires_at) = match entry.change {
         Change::Put { value, expires_at } => (value, expires_at),

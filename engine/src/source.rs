@@ -1,5 +1,6 @@
 //! The sources that a scan or a compaction merges: memtables, tables, and whole runs.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -114,6 +115,28 @@ impl merge::Source for Source {
             Source::Run(cursor) => cursor.prev()?,
         }
         Ok(())
+    }
+
+    fn run<B>(
+        &mut self,
+        see: &mut impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        match self {
+            Source::Memtable(cursor) => Ok(cursor.run(see)),
+            Source::Table(cursor) => Ok(cursor.run(see)?),
+            Source::Run(cursor) => cursor.run(see),
+        }
+    }
+
+    fn run_back<B>(
+        &mut self,
+        see: &mut impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        match self {
+            Source::Memtable(cursor) => Ok(cursor.run_back(see)),
+            Source::Table(cursor) => Ok(cursor.run_back(see)?),
+            Source::Run(cursor) => cursor.run_back(see),
+        }
     }
 
     #[inline]
@@ -236,6 +259,34 @@ impl RunCursor {
             cursor.prev()?;
         }
         self.settle_back()
+    }
+
+    fn run<B>(
+        &mut self,
+        see: &mut impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        while let Some((_, cursor)) = &mut self.open {
+            let broken = cursor.run(&mut *see)?;
+            if broken.is_some() {
+                return Ok(broken);
+            }
+            self.settle_forward()?;
+        }
+        Ok(None)
+    }
+
+    fn run_back<B>(
+        &mut self,
+        see: &mut impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        while let Some((_, cursor)) = &mut self.open {
+            let broken = cursor.run_back(&mut *see)?;
+            if broken.is_some() {
+                return Ok(broken);
+            }
+            self.settle_back()?;
+        }
+        Ok(None)
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! Walks along the order.
 
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 
 use bytes::Bytes;
 use icecore_model::{Entry, Versionstamp};
@@ -82,6 +82,29 @@ impl<M: Deref<Target = Memtable>> Cursor<M> {
             node = step(here);
         }
         self.node.store(node);
+    }
+
+    /// Shows what it stands on and what follows, in order, until `see` breaks, and then stands on
+    /// what was shown last; otherwise it has come to the end.
+    pub fn run<B>(&mut self, mut see: impl FnMut(Entry<'_>) -> ControlFlow<B>) -> Option<B> {
+        while let Some(entry) = self.entry() {
+            if let ControlFlow::Break(found) = see(entry) {
+                return Some(found);
+            }
+            self.next();
+        }
+        None
+    }
+
+    /// As [`Cursor::run`], backwards.
+    pub fn run_back<B>(&mut self, mut see: impl FnMut(Entry<'_>) -> ControlFlow<B>) -> Option<B> {
+        while let Some(entry) = self.entry() {
+            if let ControlFlow::Break(found) = see(entry) {
+                return Some(found);
+            }
+            self.prev();
+        }
+        None
     }
 
     /// What it stands on.

@@ -294,6 +294,12 @@ impl<'a> DataBlock<'a> {
             Some(before) => self.end(before)?,
             None => self.shape.records,
         };
+        self.record(index, start)
+    }
+
+    /// The record of number `index`, which starts at `start`.
+    #[inline]
+    fn record(&self, index: usize, start: usize) -> Result<Raw, Malformed> {
         let end = self.end(index)?;
         let malformed = Malformed { what: "the place of a record", offset: start };
         if start < self.shape.records || (index + 1 == self.shape.count) != (end == self.body.len())
@@ -305,6 +311,19 @@ impl<'a> DataBlock<'a> {
         decode_record(record, self.shape.records - self.shape.prefix)
             .map(|raw| raw.moved(start))
             .map_err(at)
+    }
+
+    /// The record behind `here`, which has the number `index`, if there is one in the block.
+    #[inline]
+    pub(crate) fn entry_behind(&self, index: usize, here: &Raw) -> Result<Option<Raw>, Malformed> {
+        let index = index + 1;
+        if index == self.shape.count { Ok(None) } else { self.record(index, here.end).map(Some) }
+    }
+
+    /// Whether two records have the same key.
+    #[inline]
+    pub(crate) fn is_same_key(&self, a: &Raw, b: &Raw) -> bool {
+        a.rest(self.body) == b.rest(self.body)
     }
 
     #[inline]

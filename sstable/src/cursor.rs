@@ -7,6 +7,7 @@
 //! through one by one: after `STEPS_MAX` of them the cursor seeks the version that it wants.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use icecore_model::{Entry, Versionstamp};
 
 use crate::error::Error;
 use crate::table::Table;
-use crate::walk::Walk;
+use crate::walk::{Ended, Walk};
 
 /// So many steps within a key cost about as much as a search from the index on. RocksDB has found
 /// the same (`max_sequential_skip_in_iterations`).
@@ -105,6 +106,42 @@ impl Cursor {
         }
         self.prev_key()?;
         self.settle_back()
+    }
+
+    /// Shows the entry here and those behind it, in order, until `see` breaks, and then stands at the
+    /// entry that was shown last; otherwise it has come to the end.
+    ///
+    /// # Errors
+    /// As [`Cursor::seek_first`]. That may turn out only after `see` has been shown an entry: what it
+    /// made of the last one must not be used then.
+    pub fn run<B>(
+        &mut self,
+        mut see: impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        while self.walk.stamp().is_some() {
+            if let Ended::Broken(found) = self.walk.run(self.at, &mut see)? {
+                return Ok(Some(found));
+            }
+            self.next()?;
+        }
+        self.walk.failed().map(|()| None)
+    }
+
+    /// As [`Cursor::run`], from the entry here back to the first one.
+    ///
+    /// # Errors
+    /// As [`Cursor::run`].
+    pub fn run_back<B>(
+        &mut self,
+        mut see: impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        while self.walk.stamp().is_some() {
+            if let Ended::Broken(found) = self.walk.run_back(self.at, &mut see)? {
+                return Ok(Some(found));
+            }
+            self.prev()?;
+        }
+        self.walk.failed().map(|()| None)
     }
 
     /// The entry here. After the bytes were used in place, [`Cursor::check`] says whether they

@@ -7,6 +7,8 @@
 //! 1. At an entry, `key` is its key, `raw` its place, and `index` its number in `block`.
 //! 2. After an error nothing moves any more: every call returns that error again.
 
+mod run;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +18,8 @@ use crate::block::{DataBlock, Raw, Shape};
 use crate::error::Error;
 use crate::format::Handle;
 use crate::table::Table;
+
+pub(crate) use run::Ended;
 
 /// A place between or at the entries of a table.
 #[derive(Debug)]

@@ -78,6 +78,30 @@ impl Source for List {
     fn prev(&mut self) -> Result<(), &'static str> {
         self.go(self.standing().checked_sub(1))
     }
+    fn run<B>(
+        &mut self,
+        see: &mut impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, &'static str> {
+        while let Some(index) = self.at {
+            if let ControlFlow::Break(found) = see(self.entries[index].entry()) {
+                return Ok(Some(found));
+            }
+            Source::next(self)?;
+        }
+        Ok(None)
+    }
+    fn run_back<B>(
+        &mut self,
+        see: &mut impl FnMut(Entry<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, &'static str> {
+        while let Some(index) = self.at {
+            if let ControlFlow::Break(found) = see(self.entries[index].entry()) {
+                return Ok(Some(found));
+            }
+            Source::prev(self)?;
+        }
+        Ok(None)
+    }
     fn entry(&self) -> Option<Entry<'_>> {
         self.at.map(|index| self.entries[index].entry())
     }
@@ -133,6 +157,8 @@ enum Move {
     SeekBefore(u8),
     Next,
     Prev,
+    /// Shows so many entries, as far as this key.
+    Run(usize, u8),
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -141,8 +167,44 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => (0u8..22).prop_map(Move::SeekBefore),
         8 => Just(Move::Next),
         8 => Just(Move::Prev),
+        4 => (1usize..8, 0u8..22).prop_map(|(count, limit)| Move::Run(count, limit)),
     ];
     proptest::collection::vec(one, 0..60)
+}
+
+/// Lets `merge` run along `model`, from the place `at`, and says where it is to stand then.
+fn run<F: Filter>(
+    merge: &mut Merge<List, F>,
+    model: &[Owned],
+    at: usize,
+    (count, limit): (usize, u8),
+) -> Result<usize, TestCaseError> {
+    let forward = merge.direction == Direction::Forward;
+    let ahead = if forward { at.saturating_sub(1)..model.len() } else { 0..at.min(model.len()) };
+    let is_at_entry = (1..=model.len()).contains(&at);
+    let ahead: Vec<usize> = if forward { ahead.collect() } else { ahead.rev().collect() };
+    let near = |index: &usize| {
+        let key = model[*index].key[0];
+        is_at_entry && if forward { key < limit } else { key >= limit }
+    };
+    let wanted: Vec<usize> = ahead.into_iter().take_while(near).take(count).collect();
+    let mut shown = Vec::new();
+    let key = [limit];
+    let limit = if forward { Limit::Before(&key) } else { Limit::UpTo(&key) };
+    let broken = merge.run(limit, |entry| {
+        shown.push((entry.key.to_vec(), entry.stamp.get()));
+        if shown.len() == count { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let told = |index: &usize| (model[*index].key.clone(), model[*index].stamp);
+    prop_assert_eq!(shown, wanted.iter().map(told).collect::<Vec<_>>());
+    prop_assert_eq!(broken, Ok((wanted.len() == count).then_some(())));
+    match wanted.last() {
+        Some(last) if wanted.len() == count => Ok(last + 1),
+        _ => {
+            merge.seek_before(&[0]).unwrap();
+            Ok(0)
+        }
+    }
 }
 
 fn change() -> impl Strategy<Value = Option<u64>> {
@@ -198,6 +260,7 @@ proptest! {
                 Move::SeekBefore(key) => (at, _) = (lower(key), merge.seek_before(&[key]).unwrap()),
                 Move::Next => (at, _) = ((at + 1).min(behind), merge.next().unwrap()),
                 Move::Prev => (at, _) = (at.saturating_sub(1), merge.prev().unwrap()),
+                Move::Run(count, limit) => at = run(&mut merge, &model, at, (count, limit))?,
             }
             let entry = at.checked_sub(1).and_then(|index| model.get(index));
             prop_assert_eq!(merge.entry(), entry.map(Owned::entry));

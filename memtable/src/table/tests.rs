@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64;
 
 use icecore_model::{RangeTombstone, Timestamp};
@@ -99,6 +100,31 @@ fn build(commits: &[Vec<Write>], floors: impl Fn(u64) -> u64) -> (Arc<Memtable>,
     (memtable, model)
 }
 
+/// Lets a cursor that stands at `place` show `count` entries and one more, backwards if `count` is
+/// odd, and says where it stands then.
+fn run(
+    cursor: &mut Cursor<Arc<Memtable>>,
+    seen: &[Seen<'_>],
+    place: Option<usize>,
+    count: usize,
+) -> Option<usize> {
+    let at = |steps: usize| {
+        let back = count % 2 == 1;
+        let place = if back { place?.checked_sub(steps) } else { Some(place? + steps) };
+        place.filter(|place| *place < seen.len())
+    };
+    let mut steps = 0;
+    let see = |entry: icecore_model::Entry<'_>| {
+        let expected = at(steps).map(|place| seen[place].clone());
+        assert_eq!(shown(Some(entry)), expected);
+        steps += 1;
+        if steps > count { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let broken = if count % 2 == 1 { cursor.run_back(see) } else { cursor.run(see) };
+    assert_eq!(broken.is_some(), at(count).is_some());
+    at(count)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -153,6 +179,7 @@ proptest! {
                 2 => { cursor.seek(key); Some(from) }
                 3 => { cursor.seek_before(key); from.checked_sub(1) }
                 4 | 5 => { cursor.next(); place.map(|place| place + 1) }
+                6 => run(&mut cursor, &seen, place, key.len()),
                 _ => { cursor.prev(); place.and_then(|place| place.checked_sub(1)) }
             }.filter(|place| *place < seen.len());
             let expected = place.map(|place| seen[place].clone());

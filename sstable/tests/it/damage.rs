@@ -1,6 +1,7 @@
 //! Tables that are damaged, exchanged or unreadable: right data or an error, never a panic.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use icecore_disk::sim::{Chance, Crash, Damage, Failure, OpKind, Rules, SimDisk};
@@ -80,7 +81,29 @@ fn read_everything(table: &Arc<Table>, model: &Model) -> Result<(), Error> {
         assert_eq!(cursor.entry(), None);
         Ok(())
     })();
-    first.and(forward).and(back)
+    first.and(forward).and(back).and(run_through(table, &newest))
+}
+
+/// The same by runs, there and back.
+fn run_through(table: &Arc<Table>, newest: &BTreeMap<&[u8], Entry<'_>>) -> Result<(), Error> {
+    let mut cursor = table.cursor(NEWEST);
+    let mut entries = newest.values();
+    cursor.seek_first()?;
+    let see = |entry: Entry<'_>| {
+        assert_eq!(Some(&entry), entries.next());
+        ControlFlow::<()>::Continue(())
+    };
+    assert_eq!(cursor.run(see)?, None);
+    assert_eq!(entries.next(), None);
+    let mut entries = newest.values().rev();
+    cursor.seek_last()?;
+    let see = |entry: Entry<'_>| {
+        assert_eq!(Some(&entry), entries.next());
+        ControlFlow::<()>::Continue(())
+    };
+    assert_eq!(cursor.run_back(see)?, None);
+    assert_eq!(entries.next(), None);
+    Ok(())
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tables compared with a map, over options and read modes.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use icecore_model::hash::hash64;
 use icecore_model::{Entry, RangeSet, RangeTombstone, Timestamp, Versionstamp};
@@ -143,6 +144,54 @@ fn check_seeks(
     }
 }
 
+/// From each key runs of all lengths in both directions, and a step from where they stopped.
+fn check_runs(
+    table: &Arc<Table>,
+    expected: &BTreeMap<&[u8], Entry<'_>>,
+    keys: &[Vec<u8>],
+    at: Versionstamp,
+) {
+    let list: Vec<&Entry<'_>> = expected.values().collect();
+    let mut cursor = table.cursor(at);
+    for (number, key) in keys.iter().enumerate() {
+        let after = list.partition_point(|entry| entry.key < &key[..]);
+        let count = number % (list.len() + 2) + 1;
+        let mut left = count;
+        let mut ahead = list[after..].iter();
+        let mut behind = list[..after].iter().rev();
+        let mut see = |entry: Entry<'_>, wanted: Option<&&Entry<'_>>| {
+            assert_eq!(Some(&entry), wanted.copied(), "{key:?}");
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let (forward, last, next) = (number % 2 == 0, count - 1, count);
+        let (broken, last, next) = if forward {
+            cursor.seek(key).unwrap();
+            let broken = cursor.run(|entry| see(entry, ahead.next())).unwrap();
+            (broken, after.checked_add(last), after.checked_add(next))
+        } else {
+            cursor.seek_before(key).unwrap();
+            let broken = cursor.run_back(|entry| see(entry, behind.next())).unwrap();
+            let back = |steps: usize| after.checked_sub(1 + steps);
+            (broken, back(last), back(next))
+        };
+        let entry = |place: Option<usize>| place.and_then(|place| list.get(place).copied());
+        assert_eq!(broken.is_some(), entry(last).is_some(), "{key:?}");
+        assert_eq!(cursor.entry().as_ref(), entry(last), "{key:?}");
+        if broken.is_none() {
+            let left = if forward { ahead.next() } else { behind.next() };
+            assert_eq!(left, None, "{key:?}");
+            continue;
+        }
+        if forward {
+            cursor.next().unwrap()
+        } else {
+            cursor.prev().unwrap()
+        }
+        assert_eq!(cursor.entry().as_ref(), entry(next), "{key:?}");
+    }
+}
+
 fn check_versions(table: &Arc<Table>, model: &Model) {
     let mut versions = table.versions();
     versions.seek_first().unwrap();
@@ -182,6 +231,7 @@ proptest! {
             check_gets(&table, &expected, &keys, at);
             check_scans(&table, &expected, at);
             check_seeks(&table, &expected, &keys, at, turns);
+            check_runs(&table, &expected, &keys, at);
             check_versions(&table, &model);
         }
     }

@@ -1,5 +1,7 @@
 //! Pages of a table on a real disk that cannot be read: whatever is said then is right, or an error.
 
+use std::ops::ControlFlow;
+
 use icecore_disk::{Disk, Name, OpenMode, RealDisk};
 use icecore_model::{Change, Versionstamp};
 use icecore_sstable::{Error, ReadMode, TableOptions, TableSummary};
@@ -79,6 +81,19 @@ fn a_cut_table_gives_right_values_or_errors_of_the_disk_in_every_mode() {
                 seen += 1;
             }
             assert!(allowed(&result.unwrap_err()));
+            let mut cursor = table.cursor(Versionstamp::MAX);
+            let mut run = Vec::new();
+            let result = cursor.seek_first().and_then(|()| {
+                cursor.run(|entry| {
+                    run.push(entry.key.to_vec());
+                    ControlFlow::<()>::Continue(())
+                })
+            });
+            assert!(allowed(&result.unwrap_err()));
+            assert!(allowed(&cursor.run(|_| ControlFlow::Break(())).unwrap_err()));
+            // What it made of the last one must not be used.
+            run.pop();
+            assert!((0..).map(key).zip(&run).all(|(expected, shown)| expected == *shown));
             assert!(allowed(&table.verify().unwrap_err()));
             file.write_all_at(0, &all).unwrap();
         }
