@@ -6,7 +6,7 @@
 mod histories;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 use icecore_engine::keyspace::DATA;
 use icecore_engine::{
@@ -235,20 +235,41 @@ fn expected(map: &Map, now_ms: u64, start: &[u8], end: &[u8]) -> Seen {
         .collect()
 }
 
-/// Walks a scan from both ends, as the bits of `turns` say, and puts the halves together.
+/// Walks a scan from both ends, step by step and in runs, as the bits of `turns` say, and puts the
+/// halves together.
 fn walk(mut scan: Scan, mut turns: u64) -> Seen {
     let (mut front, mut back) = (Vec::new(), Vec::new());
     loop {
         let backward = turns & 1 == 1;
         turns = turns.rotate_right(1);
-        let Some(item) = (if backward { scan.next_back() } else { scan.next() }) else { break };
-        let item = item.unwrap();
-        let item = (item.key().to_vec(), item.stamp, item.value.to_vec());
-        if backward { &mut back } else { &mut front }.push(item);
+        let part = if backward { &mut back } else { &mut front };
+        let is_left = if turns & 0b11 == 0b11 {
+            run(&mut scan, backward, 1 + (turns >> 2 & 0b111), part)
+        } else {
+            let item = if backward { scan.next_back() } else { scan.next() };
+            let item = item.transpose().unwrap();
+            let is_left = item.is_some();
+            part.extend(item.map(|item| (item.key().to_vec(), item.stamp, item.value.to_vec())));
+            is_left
+        };
+        if !is_left {
+            break;
+        }
     }
     assert!(scan.next().is_none() && scan.next_back().is_none(), "a scan that ended has ended");
     front.extend(back.into_iter().rev());
     front
+}
+
+/// Lets a scan show so many entries, and says whether it had as many.
+fn run(scan: &mut Scan, backward: bool, mut left: u64, shown: &mut Seen) -> bool {
+    let see = |seen: icecore_engine::Seen<'_>| {
+        shown.push((seen.key.to_vec(), seen.stamp, seen.value.to_vec()));
+        left -= 1;
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let broken = if backward { scan.visit_back(see) } else { scan.visit(see) };
+    broken.unwrap().is_some()
 }
 
 /// Commits `changes`; values are derived from the stamp of the commit before.

@@ -289,6 +289,25 @@ fn a_spare_is_made_once_and_used_by_the_next_rotation() {
 }
 
 #[test]
+fn a_spare_that_cannot_grow_for_a_large_commit_stays_and_is_good_for_smaller_ones() {
+    let store = Store::new();
+    store.commit(b"small", SYNC);
+    assert!(store.log.prepare_spare().unwrap());
+    let large = vec![7; 4 * SMALL.segment_bytes as usize];
+    store.disk.set_space(Some(store.disk.used_bytes() + 1000));
+    let refusal = store.try_append(&large, SYNC).unwrap_err();
+    assert!(matches!(refusal, Error::OutOfSpace { file: Name::Wal(2), .. }), "{refusal:?}");
+    assert_eq!(listed(&*store.disk), [Name::Wal(1), Name::Wal(2)]);
+    assert!(!store.log.prepare_spare().unwrap(), "it is there still");
+    fill(&store, 2);
+    store.disk.set_space(None);
+    store.commit(&large, SYNC);
+    let (_, read) = store.recover(&*store.disk).unwrap();
+    assert_eq!(read.first().unwrap().1, b"small");
+    assert_eq!(read.last().unwrap().1, large);
+}
+
+#[test]
 fn without_spares_obsolete_segments_are_removed() {
     let options = LogOptions { spare_segments: 0, ..SMALL };
     let store = Store::on(SimDisk::new(1, Rules::power_cut()), options);
