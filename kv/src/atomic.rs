@@ -508,7 +508,8 @@ impl<'kv> Atomic<'kv> {
         weigh::check(limits, &self.checks, &self.mutations, &self.messages)?;
         let messages = (0..).zip(&self.messages);
         let options = self.kv.engine().options();
-        let messages = messages.map(|(index, message)| message.prepare(options, now_ms, index));
+        let messages =
+            messages.map(|(index, message)| message.prepare(limits, options, now_ms, index));
         let messages: Vec<PreparedMessage> = messages.collect::<Result<_, Error>>()?;
         let mutations = prepared.iter().map(Prepared::engine);
         let mutations: Vec<_> =

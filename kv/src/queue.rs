@@ -37,8 +37,9 @@ mod timer;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use icecore_engine as engine;
 use icecore_engine::keyspace::QUEUE;
 use icecore_model::Versionstamp;
 
@@ -53,10 +54,11 @@ pub use self::message::Message;
 pub use self::receive::Receive;
 pub use self::settle::Settle;
 
-use self::format::{MessageRow, end_of, split_name};
+use self::format::{MessageRow, Spot, end_of, split_name};
 use self::line::{Line, Pick};
 use self::message::{Begin, attempts, moment};
 use crate::error::{Error, ErrorKind};
+use crate::key::Key;
 use crate::kv::{Kv, committed};
 use crate::value::Value;
 
@@ -121,6 +123,10 @@ pub struct Waiting {
     pub enqueued_at: SystemTime,
     /// From when on it is received, by the store's clock.
     pub ready_at: SystemTime,
+    /// How long to wait after each failure, from the first one on.
+    pub backoff: Vec<Duration>,
+    /// Where the payload is stored when the last attempt has failed.
+    pub keys_if_undelivered: Vec<Key>,
 }
 
 impl Kv {
@@ -284,9 +290,45 @@ impl Queue {
     /// # Errors
     /// As [`Kv::get`].
     pub fn peek(&self, limit: usize) -> Result<Vec<Waiting>, Error> {
-        let (name, end) = (&self.line.name, end_of(&self.line.messages));
         let (snapshot, first) = self.line.look(self.kv.engine())?;
-        let waiting = snapshot.scan(&first, &end).take(limit).map(|item| {
+        self.waiting(&snapshot, &first, limit)
+    }
+
+    /// As [`Queue::peek`], for the messages that come after one that was seen before: the next page
+    /// of a queue that is longer than one wants to hold. Each page is of a moment of its own.
+    ///
+    /// ```
+    /// use icecore::{Kv, Value};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// kv.atomic().enqueue("one").enqueue("two").enqueue("three").commit()?;
+    /// let queue = kv.queue("");
+    /// let page = queue.peek(2)?;
+    /// let next = queue.peek_after(&page[1], 2)?;
+    /// assert_eq!(next.len(), 1);
+    /// assert_eq!(next[0].payload, Value::from("three"));
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Kv::get`].
+    pub fn peek_after(&self, seen: &Waiting, limit: usize) -> Result<Vec<Waiting>, Error> {
+        let since_1970 = seen.ready_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let deadline_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        let start = Spot { deadline_ms, id: seen.id }.next().message_key(&self.line.messages);
+        let (snapshot, first) = self.line.look(self.kv.engine())?;
+        self.waiting(&snapshot, &first.max(start), limit)
+    }
+
+    /// The messages from the key `first` on.
+    fn waiting(
+        &self,
+        snapshot: &engine::Snapshot,
+        first: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Waiting>, Error> {
+        let (name, end) = (&self.line.name, end_of(&self.line.messages));
+        let waiting = snapshot.scan(first, &end).take(limit).map(|item| {
             let item = item?;
             let spot = self.line.spot(item.key())?;
             let decoded = MessageRow::decode(&item.value);
@@ -294,7 +336,18 @@ impl Queue {
             let record = snapshot.get(&spot.id.attempt_key(name))?;
             let (attempts, _) = attempts(record.as_ref(), name)?;
             let (enqueued_at, ready_at) = (moment(row.enqueued_ms), moment(spot.deadline_ms));
-            Ok(Waiting { id: spot.id, payload, attempts, enqueued_at, ready_at })
+            let backoff = row.backoff_ms.iter().copied().map(Duration::from_millis).collect();
+            let keys_if_undelivered = row.dead_letters;
+            let id = spot.id;
+            Ok(Waiting {
+                id,
+                payload,
+                attempts,
+                enqueued_at,
+                ready_at,
+                backoff,
+                keys_if_undelivered,
+            })
         });
         waiting.collect()
     }

@@ -1,6 +1,6 @@
 //! What a program says of a message that it sends.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use icecore_engine as engine;
@@ -57,9 +57,18 @@ const EFFECT_BYTES_MAX: usize = 11;
 pub struct Enqueue {
     queue: String,
     payload: Value,
-    delay: Duration,
+    delay: Delay,
     backoff: Option<Vec<Duration>>,
     dead_letters: Vec<Key>,
+}
+
+/// When a message becomes ready.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Delay {
+    /// So long after it was sent.
+    For(Duration),
+    /// At this moment.
+    Until(SystemTime),
 }
 
 impl Enqueue {
@@ -77,7 +86,7 @@ impl Enqueue {
         Enqueue {
             queue: String::new(),
             payload: payload.into(),
-            delay: Duration::ZERO,
+            delay: Delay::For(Duration::ZERO),
             backoff: None,
             dead_letters: Vec::new(),
         }
@@ -112,7 +121,26 @@ impl Enqueue {
     /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn delay(mut self, delay: Duration) -> Enqueue {
-        self.delay = delay;
+        self.delay = Delay::For(delay);
+        self
+    }
+
+    /// Ready only at this moment, by the store's clock, counted in milliseconds, rounded up; at once
+    /// if it has passed. As far ahead as a [delay](Enqueue::delay) may be.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use icecore::{Enqueue, Kv};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// let new_year = SystemTime::UNIX_EPOCH + Duration::from_secs(946_684_800);
+    /// kv.enqueue(Enqueue::new("happy 2000").ready_at(new_year))?;
+    /// assert_eq!(kv.queue("").peek(1)?[0].ready_at, new_year);
+    /// assert!(kv.queue("").try_receive()?.is_some());
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn ready_at(mut self, moment: SystemTime) -> Enqueue {
+        self.delay = Delay::Until(moment);
         self
     }
 
@@ -160,15 +188,8 @@ impl Enqueue {
 
     /// What Deno looks at when a message is named, before it looks at the whole operation.
     pub(crate) fn check_times(&self, limits: &Limits) -> Result<(), Error> {
-        let (max, got) = (limits.enqueue_delay, self.delay);
-        if got > max {
-            let text = Limit::EnqueueDelay.text(ms(max));
-            return Err(too_long(
-                Limit::EnqueueDelay,
-                max,
-                got,
-                format!("{text}: received {}", ms(got)),
-            ));
+        if let Delay::For(delay) = self.delay {
+            check_delay(limits, delay)?;
         }
         let backoff = self.backoff.as_deref().unwrap_or_default();
         at_most(Limit::BackoffIntervals, limits.backoff_intervals, backoff.len(), String::new)?;
@@ -209,14 +230,24 @@ impl Enqueue {
     }
 
     /// What is stored when the message is sent at `now_ms`, as number `index` of its operation. A
-    /// message that this engine could never give up is refused.
+    /// message that this engine could never give up is refused, and one for a moment too far ahead.
     pub(crate) fn prepare(
         &self,
+        limits: &Limits,
         options: &engine::Options,
         now_ms: u64,
         index: u32,
     ) -> Result<PreparedMessage, Error> {
-        let deadline_ms = now_ms.saturating_add(ms(self.delay)).min(DEADLINE_MS_MAX);
+        let deadline_ms = match self.delay {
+            Delay::For(delay) => now_ms.saturating_add(ms(delay)),
+            Delay::Until(moment) => {
+                let moment_ms =
+                    ms(moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+                check_delay(limits, Duration::from_millis(moment_ms.saturating_sub(now_ms)))?;
+                moment_ms
+            }
+        };
+        let deadline_ms = deadline_ms.min(DEADLINE_MS_MAX);
         let backoff = self.backoff.as_deref().unwrap_or(&DEFAULT_BACKOFF);
         let row = MessageRow {
             enqueued_ms: now_ms,
@@ -287,6 +318,15 @@ pub(crate) fn deadline_after(now_ms: u64, backoff_ms: u64) -> u64 {
 
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     at_most(Limit::Engine("the name of a queue"), NAME_BYTES_MAX, name.len(), String::new)
+}
+
+fn check_delay(limits: &Limits, delay: Duration) -> Result<(), Error> {
+    let max = limits.enqueue_delay;
+    if delay <= max {
+        return Ok(());
+    }
+    let text = format!("{}: received {}", Limit::EnqueueDelay.text(ms(max)), ms(delay));
+    Err(too_long(Limit::EnqueueDelay, max, delay, text))
 }
 
 fn too_long(limit: Limit, max: Duration, got: Duration, text: String) -> Error {

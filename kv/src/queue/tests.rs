@@ -357,3 +357,21 @@ fn a_message_is_refused_if_its_dead_letters_exceed_the_largest_commit_together()
     kv.queue("").try_receive().unwrap().unwrap().fail().unwrap();
     assert!(kv.get(key!["dead", 3]).unwrap().is_present());
 }
+
+#[test]
+fn a_moment_is_kept_as_it_is_and_no_farther_ahead_than_a_delay_may_be() {
+    let kv = Kv::in_memory().unwrap();
+    let beginning = std::time::UNIX_EPOCH;
+    let message = Enqueue::new("past").ready_at(beginning + Duration::from_micros(1_500));
+    kv.enqueue(message.backoff([Duration::from_secs(3)]).keys_if_undelivered([key!["d"]])).unwrap();
+    let waiting = kv.queue("").peek(2).unwrap();
+    assert_eq!(waiting[0].ready_at, beginning + Duration::from_millis(2), "rounded up");
+    assert_eq!(waiting[0].backoff, [Duration::from_secs(3)]);
+    assert_eq!(waiting[0].keys_if_undelivered, [key!["d"]]);
+    assert!(kv.queue("").peek_after(&waiting[0], 2).unwrap().is_empty());
+    // The year 9999 is more than 30 days ahead.
+    let late = Enqueue::new("late").ready_at(beginning + Duration::from_secs(253_370_764_800));
+    let error = kv.enqueue(late).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::LimitExceeded { .. }), "{error}");
+    assert_eq!(kv.queue("").len().unwrap(), 1);
+}
