@@ -9,9 +9,11 @@
 mod bench;
 mod check;
 mod compact;
+mod copy;
 mod failure;
 mod figures;
 mod ledger;
+mod queue;
 mod salvage;
 mod serve;
 mod stats;
@@ -38,9 +40,11 @@ enum Command {
     Bench(bench::Args),
     Check(check::Args),
     Compact(compact::Args),
+    Copy(copy::Args),
     Stats(stats::Args),
     Salvage(salvage::Args),
     Serve(serve::Args),
+    Queue(queue::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,9 +53,11 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Compact(args) => compact::run(&args),
+        Command::Copy(args) => copy::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Salvage(args) => salvage::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Queue(args) => queue::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

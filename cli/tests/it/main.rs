@@ -5,8 +5,10 @@
 
 mod bench;
 mod compact;
+mod copy;
 mod inspect;
 mod ledger;
+mod queue;
 mod salvage;
 mod serve;
 
