@@ -76,7 +76,7 @@ struct Send {
     /// So many seconds from now it is ready.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     delay: Option<Duration>,
-    /// Where the payload goes if every attempt fails: a key such as ["failed", 1]. May be given
+    /// Where the payload goes if every attempt fails: a key such as ["failed", 1n]. May be given
     /// several times.
     #[arg(long = "dead-letter", value_name = "KEY")]
     dead_letters: Vec<icecore::Key>,

@@ -142,11 +142,11 @@ fn a_dump_that_is_cut_off_or_changed_is_refused_and_nothing_is_written() {
     let but_last = lines[..lines.len() - 1].join("\n") + "\n";
     let swapped = [&lines[..1], &[lines[2], lines[1]], &lines[3..]].concat().join("\n") + "\n";
     let wrong = [
-        (but_last, "line 16: the dump is cut off"),
-        (whole[..whole.len() - 60].to_owned(), "line 16: "),
-        (whole.replace("later", "Later"), "line 16: counts or hash"),
+        (but_last, "line 17: the dump is cut off"),
+        (whole[..whole.len() - 60].to_owned(), "line 17: "),
+        (whole.replace("later", "Later"), "line 17: counts or hash"),
         (swapped, "line 3: its key is not greater"),
-        (whole.clone() + "{}\n", "line 17: something follows"),
+        (whole.clone() + "{}\n", "line 18: something follows"),
         (whole.replace("\"version\":1", "\"version\":2"), "line 1: version 2 of the format"),
         (String::new(), "line 1: it is empty"),
         ("{\"a\":1}\n".to_owned(), "line 1: "),

@@ -23,7 +23,7 @@ fn what_is_sent_is_listed_looked_at_and_received_once() {
     let (_directory, store) = store();
     assert_eq!(code(&queue("send", &store, &[r#"{"a":[1,"x"]}"#])), 0);
     assert_eq!(code(&queue("send", &store, &["hello", "--raw", "--queue", "mail"])), 0);
-    let later = ["1", "--queue", "mail", "--delay", "3600", "--dead-letter", r#"["failed", 1]"#];
+    let later = ["1", "--queue", "mail", "--delay", "3600", "--dead-letter", r#"["failed", 1n]"#];
     assert_eq!(code(&queue("send", &store, &later)), 0);
     let listed = lines(&queue("list", &store, &["--json"]));
     assert_eq!(listed.len(), 2, "{listed:?}");
