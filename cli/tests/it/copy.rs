@@ -165,7 +165,7 @@ fn a_dump_that_is_cut_off_or_changed_is_refused_and_nothing_is_written() {
 #[test]
 fn a_copy_that_is_killed_again_and_again_is_resumed_to_the_same_content() {
     let directory = tempfile::tempdir().unwrap();
-    let store = long_store(&directory, 40_000, 20_000);
+    let store = long_store(&directory, 30_000, 10_000);
     let other = directory.path().join("other");
     let mut kills = 0;
     // Each run tells of 10,000 records at a time, so one that began later is killed later.
@@ -297,11 +297,13 @@ fn deno_s_own_file_is_read_with_its_messages() {
     )
     .unwrap();
     let later = i64::try_from(LATER.as_millis()).unwrap();
+    deno.execute_batch("begin").unwrap();
     for number in 0..1_200_u64 {
         let row = (key!["n", number].encoded().to_vec(), number.to_le_bytes(), 2, 5);
         deno.execute("insert into kv (k, v, v_encoding, version) values (?, ?, ?, ?)", row)
             .unwrap();
     }
+    deno.execute_batch("commit").unwrap();
     let v8 = b"\xff\x0f\"\x02hi".to_vec();
     let insert = "insert into kv (k, v, v_encoding, version, expiration_ms) values (?, ?, ?, ?, ?)";
     deno.execute(insert, (key!["js"].encoded(), &v8, 1, 6, later)).unwrap();
