@@ -58,6 +58,16 @@ pub(crate) async fn serve(state: Arc<State>, peer: Arc<Peer>, stream: TcpStream)
     }
 }
 
+/// Serves a connection in the clear that came from elsewhere.
+pub(crate) async fn serve_stream(
+    state: &Arc<State>,
+    peer: &Arc<Peer>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+) {
+    let _open = state.metrics.open_connection();
+    serve_http(state, peer, stream).await;
+}
+
 async fn serve_http(
     state: &Arc<State>,
     peer: &Arc<Peer>,

@@ -8,12 +8,13 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use icecore::Kv;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -141,11 +142,27 @@ impl Server {
         self.finish(connections).await
     }
 
+    /// Serves one connection that did not come through the listener, until it ends: as those that
+    /// do, without TLS, and beside their number.
+    pub async fn serve_stream(
+        &self,
+        from: IpAddr,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    ) {
+        let peer = self.peer(from);
+        connection::serve_stream(&self.state, &peer, stream).await;
+    }
+
+    fn peer(&self, from: IpAddr) -> Arc<Peer> {
+        let peer = Peer::new(from, self.state.settings.stall_timeout);
+        self.state.strangers.enter(&peer);
+        peer
+    }
+
     fn accept(&self, connections: &mut JoinSet<()>, stream: TcpStream, from: SocketAddr) {
         match Arc::clone(&self.state.budget.connections).try_acquire_owned() {
             Ok(permit) => {
-                let peer = Peer::new(from.ip(), self.state.settings.stall_timeout);
-                self.state.strangers.enter(&peer);
+                let peer = self.peer(from.ip());
                 let served = connection::serve(Arc::clone(&self.state), peer, stream);
                 connections.spawn(async move {
                     served.await;

@@ -11,6 +11,7 @@
 //! - Tables: [`sst_open`], [`block_decode`], [`index_filter`], [`compress`].
 //! - What is stored: [`key_codec`], [`v8_value`]; and [`manifest`], which says in which files.
 //! - The whole store, in a crate of their own: [`engine_ops`], [`engine_crash`], [`dir_mutate`].
+//! - The server: [`kvconnect_pb`], [`http_request`].
 //!
 //! Bytes become structure by [`choices`]. Where a format has checksums, the target puts the right
 //! ones in, because no fuzzer guesses them.
@@ -18,14 +19,17 @@
 pub mod allocation;
 pub mod block_decode;
 pub mod compress;
+pub mod http_request;
 pub mod index_filter;
 pub mod key_codec;
+pub mod kvconnect_pb;
 pub mod manifest;
 pub mod sst_open;
 pub mod v8_value;
 pub mod wal_frames;
 pub mod wal_tail;
 
+mod served;
 mod wal_image;
 
 pub use icecore_fuzz_stores::{choices, dir_mutate, engine_crash, engine_ops};
@@ -34,7 +38,7 @@ pub use icecore_fuzz_stores::{choices, dir_mutate, engine_crash, engine_ops};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, in the order of the layers that they are about.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 14] = [
     ("wal_frames", wal_frames::run),
     ("wal_tail", wal_tail::run),
     ("manifest", manifest::run),
@@ -47,4 +51,6 @@ pub const TARGETS: [Target; 12] = [
     ("engine_ops", engine_ops::run),
     ("engine_crash", engine_crash::run),
     ("dir_mutate", dir_mutate::run),
+    ("kvconnect_pb", kvconnect_pb::run),
+    ("http_request", http_request::run),
 ];

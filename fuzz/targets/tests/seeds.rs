@@ -25,6 +25,11 @@ use icecore_model::key::{self, Part};
 use icecore_sim::History;
 use icecore_sim::World;
 use icecore_v8::{Number, parse_json, write};
+use icecore_wire::frame;
+use icecore_wire::message::{
+    AtomicWrite, Check, Enqueue, KvValue, Mutation, ReadRange, SnapshotRead, Watch, WatchKey,
+};
+use prost::Message;
 
 /// All seeds together are smaller than this.
 const SEED_BYTES_MAX: u64 = 1 << 20;
@@ -112,8 +117,76 @@ fn real(target: &str) -> Vec<Vec<u8>> {
         "sst_open" => files(|name| matches!(name, Name::Table(_)), 0),
         "key_codec" => keys().map(|key| [&[0], &key[..]].concat()).collect(),
         "v8_value" => values().map(|value| [&[3], &value[..]].concat()).collect(),
+        "kvconnect_pb" => messages(),
+        "http_request" => requests(),
         _ => Vec::new(),
     }
+}
+
+/// Messages of KV Connect, each behind the byte that says what is done with it.
+fn messages() -> Vec<Vec<u8>> {
+    let (start, end) = (b"\x02a\0".to_vec(), b"\x02z\0".to_vec());
+    let range =
+        ReadRange { start: start.clone().into(), end: end.into(), limit: 10, reverse: true };
+    let read = SnapshotRead { ranges: vec![range] }.encode_to_vec();
+    let value = KvValue { data: 7_u64.to_le_bytes().to_vec().into(), encoding: 2 };
+    let mutation = |kind| Mutation {
+        key: start.clone().into(),
+        value: Some(value.clone()),
+        mutation_type: kind,
+        ..Mutation::default()
+    };
+    let check = Check { key: start.clone().into(), versionstamp: Vec::new().into() };
+    let write = AtomicWrite {
+        checks: vec![check],
+        mutations: [1, 3, 4, 5, 9, 2].map(mutation).to_vec(),
+        enqueues: vec![Enqueue { payload: b"\xff\x0f0".to_vec().into(), ..Enqueue::default() }],
+    };
+    let write = write.encode_to_vec();
+    let watch = Watch { keys: vec![WatchKey { key: start.into() }] };
+    let frame = frame::encode(&watch);
+    let watch = watch.encode_to_vec();
+    let first = |byte: u8, bytes: &[u8]| [&[byte], bytes].concat();
+    vec![
+        first(0, &[&[3], &frame[..], &frame[..], &[0; 4]].concat()),
+        first(1, &read),
+        first(2, &write),
+        first(3, &watch),
+        first(4, &read),
+        first(4, &write),
+        first(4, &watch),
+    ]
+}
+
+/// What clients send, with `$S` for the session and `$D` for the database.
+fn requests() -> Vec<Vec<u8>> {
+    let call = |path: &str, body: &[u8]| {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer $S\r\nx-denokv-version: 3\r\n\
+             x-denokv-database-id: $D\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        [head.as_bytes(), body].concat()
+    };
+    let body = |number: usize| messages()[number][1..].to_vec();
+    let read = call("/v2/snapshot_read", &body(1));
+    let chunked = b"POST /v2/atomic_write HTTP/1.1\r\nhost: x\r\nauthorization: Bearer $S\r\n\
+        x-denokv-version: 3\r\nx-denokv-database-id: $D\r\ntransfer-encoding: chunked\r\n\r\n\
+        2\r\n\x0a\x00\r\n0\r\n\r\n";
+    // The preface, empty settings, and headers that are one byte of HPACK: GET.
+    let h2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x01\x82";
+    vec![
+        [&read[..], &read[..]].concat(),
+        call("/v2/atomic_write", &body(2)),
+        call("/v2/watch", &body(3)),
+        call("/v2/queue/receive", br#"{"waitMs":0}"#),
+        call("/v2/queue/finish", br#"{"message":"x","ok":true}"#),
+        call("/", br#"{"supportedVersions":[1,2,3]}"#),
+        b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"GET /db/x HTTP/1.0\r\n\r\n".to_vec(),
+        chunked.to_vec(),
+        h2.to_vec(),
+    ]
 }
 
 /// The files that some histories of the simulation leave behind.
