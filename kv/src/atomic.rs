@@ -3,7 +3,7 @@
 //! This is optimistic concurrency control as in Deno KV: read without locks, then commit on the
 //! condition that what was read is still so.
 
-use icecore_engine::{Batch, Check, Durability};
+use icecore_engine::{Batch, Check, Durability, Engine};
 use icecore_model::Versionstamp;
 
 use crate::Selector;
@@ -15,6 +15,9 @@ use crate::kv::Kv;
 use crate::mutation::{Mutation, Prepared};
 use crate::outcome::{Commit, Pending};
 use crate::queue::{Enqueue, PreparedMessage};
+#[cfg(feature = "remote")]
+use crate::remote::Remote;
+use crate::store::Store;
 use crate::sum::SumRange;
 use crate::value::Value;
 use crate::weigh;
@@ -387,8 +390,11 @@ impl<'kv> Atomic<'kv> {
     /// nothing took effect. Only after [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) it is
     /// open.
     pub fn commit(self) -> Result<Commit, Error> {
-        let durability = self.kv.engine().options().durability;
-        self.commit_with(durability)
+        match self.kv.store() {
+            Store::Here(engine) => self.commit_with(engine.options().durability),
+            #[cfg(feature = "remote")]
+            Store::There(_) => self.commit_with(Durability::Sync),
+        }
     }
 
     /// As [`Atomic::commit`], but the operation need not survive a power cut, only the end of
@@ -429,9 +435,14 @@ impl<'kv> Atomic<'kv> {
     /// # Errors
     /// As [`Atomic::commit`].
     pub fn commit_with(self, durability: Durability) -> Result<Commit, Error> {
-        let engine = self.kv.engine();
-        let outcome = self.submit(|batch| engine.commit_with(batch, durability))??;
-        Ok(Commit::from_outcome(outcome))
+        match self.kv.store() {
+            Store::Here(engine) => {
+                let commit = |batch: Batch<'_>| engine.commit_with(batch, durability);
+                Ok(Commit::from_outcome(self.submit(engine, commit)??))
+            }
+            #[cfg(feature = "remote")]
+            Store::There(remote) => crate::remote::commit(self.send(remote)?.wait()),
+        }
     }
 
     /// Submits the operation, with the store's default durability, and returns a future of what
@@ -469,8 +480,11 @@ impl<'kv> Atomic<'kv> {
     /// # }).unwrap();
     /// ```
     pub fn commit_async(self) -> Pending {
-        let durability = self.kv.engine().options().durability;
-        self.commit_async_with(durability)
+        match self.kv.store() {
+            Store::Here(engine) => self.commit_async_with(engine.options().durability),
+            #[cfg(feature = "remote")]
+            Store::There(_) => self.commit_async_with(Durability::Sync),
+        }
     }
 
     /// As [`Atomic::commit_async`], with this durability.
@@ -488,16 +502,33 @@ impl<'kv> Atomic<'kv> {
     /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn commit_async_with(self, durability: Durability) -> Pending {
-        let engine = self.kv.engine();
-        let submitted = self.submit(|batch| engine.commit_async(batch, durability));
-        Pending::new(submitted)
+        match self.kv.store() {
+            Store::Here(engine) => {
+                Pending::new(self.submit(engine, |batch| engine.commit_async(batch, durability)))
+            }
+            #[cfg(feature = "remote")]
+            Store::There(remote) => Pending::there(self.send(remote)),
+        }
+    }
+
+    /// Sends the operation to a store elsewhere.
+    #[cfg(feature = "remote")]
+    fn send(
+        &self,
+        remote: &Remote,
+    ) -> Result<icecore_remote::Pending<icecore_wire::message::AtomicWriteOutput>, Error> {
+        remote.write(self.kv.limits(), &self.checks, &self.mutations, &self.messages)
     }
 
     /// Puts the operation into the engine's form, and hands it over.
-    fn submit<T>(&self, hand_over: impl FnOnce(Batch<'_>) -> T) -> Result<T, Error> {
+    fn submit<T>(
+        &self,
+        engine: &Engine,
+        hand_over: impl FnOnce(Batch<'_>) -> T,
+    ) -> Result<T, Error> {
         let limits = self.kv.limits();
         weigh::count(limits, self.checks.len(), &self.mutations, &self.messages)?;
-        let now_ms = self.kv.engine().now_ms();
+        let now_ms = engine.now_ms();
         let checks: Vec<Check<'_>> = self
             .checks
             .iter()
@@ -507,7 +538,7 @@ impl<'kv> Atomic<'kv> {
         let prepared: Vec<Prepared<'_>> = prepared.collect::<Result<_, Error>>()?;
         weigh::check(limits, &self.checks, &self.mutations, &self.messages)?;
         let messages = (0..).zip(&self.messages);
-        let options = self.kv.engine().options();
+        let options = engine.options();
         let messages =
             messages.map(|(index, message)| message.prepare(limits, options, now_ms, index));
         let messages: Vec<PreparedMessage> = messages.collect::<Result<_, Error>>()?;

@@ -1,12 +1,21 @@
 //! How a store is opened.
 
 use std::path::{Path, PathBuf};
+#[cfg(feature = "remote")]
+use std::sync::Arc;
+#[cfg(feature = "remote")]
+use std::time::Duration;
 
 use icecore_engine::{Access, Create, Durability, Engine, Environment, Options};
+#[cfg(feature = "remote")]
+use icecore_remote as remote;
 
 use crate::error::Error;
 use crate::kv::Kv;
 use crate::limits::Limits;
+#[cfg(feature = "remote")]
+use crate::remote::Remote;
+use crate::store::Store;
 use crate::value::TAG_BYTES;
 
 /// The settings of a store that is about to be opened. They may differ from one opening to the
@@ -26,23 +35,42 @@ pub struct Builder {
     place: Place,
     options: Options,
     limits: Limits,
+    #[cfg(feature = "remote")]
+    remote: remote::Settings,
 }
 
 /// Where the store is.
 #[derive(Clone, Debug)]
 enum Place {
     Path(PathBuf),
+    /// An URL of a store that is elsewhere.
+    Url(String),
     Memory,
     Environment(Environment),
 }
 
 impl Builder {
     fn of(place: Place) -> Builder {
-        Builder { place, options: Options::default(), limits: Limits::default() }
+        Builder {
+            place,
+            options: Options::default(),
+            limits: Limits::default(),
+            #[cfg(feature = "remote")]
+            remote: remote::Settings::new("", ""),
+        }
     }
 
     pub(crate) fn at(path: &Path) -> Builder {
-        Builder::of(Place::Path(path.to_owned()))
+        let is_url = |text: &&str| {
+            let begins = |scheme: &str| {
+                text.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme))
+            };
+            begins("http://") || begins("https://")
+        };
+        match path.to_str().filter(is_url) {
+            Some(url) => Builder::of(Place::Url(url.to_owned())),
+            None => Builder::of(Place::Path(path.to_owned())),
+        }
     }
 
     pub(crate) fn memory() -> Builder {
@@ -218,7 +246,75 @@ impl Builder {
         self
     }
 
+    /// The access token of a store that is elsewhere. The default is what the environment variable
+    /// `DENO_KV_ACCESS_TOKEN` says when the store is opened, as in Deno.
+    ///
+    /// ```
+    /// let builder = icecore::Kv::builder("https://db.example").access_token("secret");
+    /// assert!(!format!("{builder:?}").contains("secret"));
+    /// ```
+    #[cfg(feature = "remote")]
+    pub fn access_token(mut self, token: impl Into<String>) -> Builder {
+        self.remote.access_token = token.into();
+        self
+    }
+
+    /// Whether tokens may go to another machine over plain `http`, where whoever is in between can
+    /// read them: for networks that nobody else is in. The default is `false`; a store on this
+    /// machine is reached with `http` in any case.
+    ///
+    /// ```
+    /// use icecore::{ErrorKind, Kv};
+    ///
+    /// let error = Kv::builder("http://10.0.0.7:4512").access_token("secret").open().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    /// ```
+    #[cfg(feature = "remote")]
+    pub fn insecure_http(mut self, allow: bool) -> Builder {
+        self.remote.insecure_http = allow;
+        self
+    }
+
+    /// How long a call to a store that is elsewhere may take, with all repetitions. The default is
+    /// 30 seconds. After that a read gets [`Io`](crate::ErrorKind::Io), and a commit too if it was
+    /// certainly not carried out; if that is open, it gets
+    /// [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use icecore::{ErrorKind, Kv};
+    ///
+    /// let builder = Kv::builder("http://localhost:1").access_token("secret");
+    /// let error = builder.call_timeout(Duration::from_secs(1)).open().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Io, "nobody is there");
+    /// ```
+    #[cfg(feature = "remote")]
+    pub fn call_timeout(mut self, timeout: Duration) -> Builder {
+        self.remote.call_timeout = timeout;
+        self
+    }
+
+    /// Trusts these certificates, in PEM, when a store elsewhere shows one, besides those that the
+    /// machine trusts: for a server with a certificate of one's own.
+    ///
+    /// ```
+    /// use icecore::Kv;
+    ///
+    /// let builder = Kv::builder("https://localhost:1").access_token("secret");
+    /// let error = builder.trust_certificates("no certificate").open().unwrap_err();
+    /// assert!(error.to_string().contains("no certificate"), "{error}");
+    /// ```
+    #[cfg(feature = "remote")]
+    pub fn trust_certificates(mut self, pem: impl Into<Vec<u8>>) -> Builder {
+        self.remote.trusted = pem.into();
+        self
+    }
+
     /// Opens the store.
+    ///
+    /// A store that is elsewhere is called once, and nothing is tried again: whether it is there and
+    /// takes the token is told at once. Of the settings, those of its name count, and
+    /// [`limits`](Builder::limits) and [`read_only`](Builder::read_only).
     ///
     /// ```
     /// use icecore::{ErrorKind, Kv};
@@ -240,15 +336,32 @@ impl Builder {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) when the directory holds something
     /// else, [`NotFound`](crate::ErrorKind::NotFound) when it holds no store and none may be
     /// created, and [`Io`](crate::ErrorKind::Io). The parent of the directory has to exist.
+    ///
+    /// For an URL [`InvalidArgument`](crate::ErrorKind::InvalidArgument) without the feature
+    /// `remote`, without a token, and for plain `http` to another machine;
+    /// [`Unauthorized`](crate::ErrorKind::Unauthorized) for another token, and
+    /// [`Io`](crate::ErrorKind::Io) when nobody answers, or somebody who does not speak KV Connect.
     pub fn open(self) -> Result<Kv, Error> {
         let options = self.engine_options();
         let in_memory = matches!(self.place, Place::Memory);
         let engine = match self.place {
+            #[cfg(feature = "remote")]
+            Place::Url(url) => {
+                let read_only = self.options.access == Access::ReadOnly;
+                let remote = open_remote(url, self.remote, read_only)?;
+                return Ok(Kv::new(Store::There(Arc::new(remote)), self.limits, false));
+            }
+            #[cfg(not(feature = "remote"))]
+            Place::Url(url) => {
+                let text =
+                    "a store that is elsewhere needs the feature `remote` of the crate icecore";
+                return Err(Error::invalid(text, url));
+            }
             Place::Path(path) => Engine::open_path(path, options)?,
             Place::Memory => Engine::open_in_memory(options)?,
             Place::Environment(environment) => Engine::open(environment, options)?,
         };
-        Ok(Kv::new(engine, self.limits, in_memory))
+        Ok(Kv::new(Store::Here(engine), self.limits, in_memory))
     }
 
     /// The engine's settings, wide enough for the limits of this store and for what the face adds
@@ -273,6 +386,29 @@ impl Builder {
         }
     }
 }
+
+/// Opens the store at `url`, with the token of the environment if none was given.
+#[cfg(feature = "remote")]
+fn open_remote(
+    url: String,
+    mut settings: remote::Settings,
+    read_only: bool,
+) -> Result<Remote, Error> {
+    settings.url = url;
+    if settings.access_token.is_empty() {
+        #[expect(clippy::disallowed_methods, reason = "Deno's programs have their token there")]
+        let token = std::env::var(TOKEN_VARIABLE).map_err(|_| {
+            let text = format!("Missing {TOKEN_VARIABLE} environment variable");
+            Error::invalid(text, "an access token is needed for a store that is elsewhere")
+        });
+        settings.access_token = token?;
+    }
+    Remote::open(settings, read_only)
+}
+
+/// Where Deno looks for an access token.
+#[cfg(feature = "remote")]
+const TOKEN_VARIABLE: &str = "DENO_KV_ACCESS_TOKEN";
 
 /// What the engine's keys have in front of the encoded parts.
 const KEYSPACE_BYTES: usize = 1;

@@ -12,8 +12,10 @@ use icecore_engine::keyspace::QUEUE;
 
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
+use crate::key::Key;
 use crate::queue::{Row, audit};
 use crate::selector::Selector;
+use crate::walk;
 
 /// After so many unreadable entries the walk ends: a store in this state needs no longer list.
 const PROBLEMS_MAX: usize = 100;
@@ -139,7 +141,8 @@ fn check_entries(engine: &Engine, report: &mut CheckReport) -> Result<(), Error>
     let all = Selector::all();
     let (start, end) = all.bounds()?;
     for item in engine.scan(start, end)? {
-        let entry = item.map_err(Error::from).and_then(Entry::from_item);
+        let entry = walk::parts(item)
+            .and_then(|(key, record)| Entry::new(Key::from_stored(key), Some(record)));
         match entry.and_then(|entry| entry.key.parts()) {
             Ok(_) => report.keys += 1,
             Err(problem) => report.problems.push(problem),

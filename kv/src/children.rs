@@ -8,13 +8,14 @@
 
 use std::iter::FusedIterator;
 
-use icecore_engine as engine;
 use icecore_model::key::{Part, decode_first};
 
 use crate::error::Error;
 use crate::key::{ESCAPE, Key};
 use crate::limits::Limits;
 use crate::selector::Selector;
+use crate::store::Picture;
+use crate::walk::KeysAlone;
 
 /// The distinct next parts of the keys below a prefix, in order and all of one moment; made by
 /// [`Kv::children`](crate::Kv::children) and [`Snapshot::children`](crate::Snapshot::children).
@@ -43,8 +44,8 @@ pub struct Children {
 /// A walk over the keys below a prefix.
 #[derive(Debug)]
 struct Folder {
-    picture: engine::Snapshot,
-    keys: engine::Keys,
+    picture: Picture,
+    keys: KeysAlone,
     /// The stored prefix and the child that was given last.
     path: Vec<u8>,
     prefix_bytes: usize,
@@ -52,11 +53,7 @@ struct Folder {
 }
 
 impl Children {
-    pub(crate) fn new(
-        picture: Result<engine::Snapshot, Error>,
-        limits: &Limits,
-        prefix: Key,
-    ) -> Children {
+    pub(crate) fn new(picture: Result<Picture, Error>, limits: &Limits, prefix: Key) -> Children {
         match picture.and_then(|picture| Folder::new(picture, limits, prefix)) {
             Ok(folder) => Children { folder: Some(folder), failure: None },
             Err(error) => Children { folder: None, failure: Some(error) },
@@ -65,12 +62,12 @@ impl Children {
 }
 
 impl Folder {
-    fn new(picture: engine::Snapshot, limits: &Limits, prefix: Key) -> Result<Folder, Error> {
+    fn new(picture: Picture, limits: &Limits, prefix: Key) -> Result<Folder, Error> {
         let path = prefix.stored().to_vec();
         let selector = Selector::prefix(prefix);
         let bounds = selector.resolved()?;
         bounds.check_size(limits)?;
-        let keys = picture.scan(&bounds.start, &bounds.end).keys();
+        let keys = KeysAlone::between(&picture, &bounds.start, &bounds.end);
         Ok(Folder { picture, keys, prefix_bytes: path.len(), path, end: bounds.end.clone() })
     }
 
@@ -78,7 +75,7 @@ impl Folder {
         let Some(mut key) = self.keys.next().transpose()? else { return Ok(None) };
         if self.is_below_child(&key) {
             let behind = [&self.path[..], &[ESCAPE]].concat();
-            self.keys = self.picture.scan(&behind, &self.end).keys();
+            self.keys = KeysAlone::between(&self.picture, &behind, &self.end);
             key = match self.keys.next().transpose()? {
                 Some(key) => key,
                 None => return Ok(None),

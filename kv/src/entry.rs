@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use icecore_engine::{Item, Record};
+use icecore_engine::Record;
 use icecore_model::{Timestamp, Versionstamp};
 
 use crate::error::Error;
@@ -56,12 +56,6 @@ impl Entry {
         (self.value, self.versionstamp) = (Some(value), Some(stamp));
         self.expires_at = expires_at;
         Ok(())
-    }
-
-    pub(crate) fn from_item(mut item: Item) -> Result<Entry, Error> {
-        let value = std::mem::take(&mut item.value);
-        let record = Record { stamp: item.stamp, value, expires_at: item.expires_at };
-        Entry::new(Key::from_stored(item.into_key()), Some(record))
     }
 
     /// Whether the key has a value.

@@ -34,6 +34,9 @@ pub struct Error {
 #[derive(Clone, Debug)]
 enum Cause {
     Engine(engine::Error),
+    /// What a store elsewhere, or the way to it, has come to.
+    #[cfg(feature = "remote")]
+    Remote(ErrorKind, icecore_remote::Error),
     /// A call that Deno refuses, too, with this text.
     Refused {
         kind: ErrorKind,
@@ -100,13 +103,13 @@ pub enum ErrorKind {
         /// Bytes from its start.
         offset: u64,
     },
-    /// Look at the disk.
+    /// Look at the disk; or at the network, when the store is elsewhere.
     Io,
     /// Make room and try again.
     OutOfSpace,
     /// Open the store again: no commit is accepted until then.
     Poisoned,
-    /// Open the store again and look whether the commit is there.
+    /// Look whether the commit is there; open the store again for that, unless it is elsewhere.
     OutcomeUnknown,
     /// Open the store again: it was closed.
     Closed,
@@ -114,6 +117,10 @@ pub enum ErrorKind {
     ReadOnly,
     /// Use a newer version.
     UnknownFormat,
+    /// Do without, or open a store that can: see [`Capabilities`](crate::Capabilities).
+    Unsupported,
+    /// Show another access token.
+    Unauthorized,
 }
 
 impl Error {
@@ -148,6 +155,13 @@ impl Error {
     }
 
     /// Something exceeds `limit`; `place` says where, and may be empty.
+    /// A store elsewhere cannot do `what`.
+    #[cfg(feature = "remote")]
+    pub(crate) fn unsupported(what: impl fmt::Display) -> Error {
+        let text = format!("a store that is elsewhere has no {what}");
+        Error::with_text(ErrorKind::Unsupported, text, "KV Connect has no request for it")
+    }
+
     pub(crate) fn limit(limit: Limit, max: u64, got: u64, place: String) -> Error {
         let unit = limit.unit();
         let place = if place.is_empty() { place } else { format!(" for {place}") };
@@ -169,6 +183,8 @@ impl Error {
         match &*self.cause {
             Cause::Engine(error) => engine_kind(error),
             Cause::Refused { kind, .. } => kind.clone(),
+            #[cfg(feature = "remote")]
+            Cause::Remote(kind, _) => kind.clone(),
             Cause::Type { .. } => ErrorKind::TypeMismatch,
             Cause::Value { bad: BadValue::UnknownTag(_), .. } => ErrorKind::UnknownFormat,
             Cause::Value { key, bad: BadValue::Malformed(_) } => {
@@ -249,6 +265,43 @@ impl From<engine::Error> for Error {
     }
 }
 
+#[cfg(feature = "remote")]
+impl From<icecore_remote::Error> for Error {
+    fn from(error: icecore_remote::Error) -> Error {
+        use icecore_remote::ErrorKind as Far;
+        let kind = match error.kind() {
+            Far::Invalid => ErrorKind::InvalidArgument,
+            Far::Denied => ErrorKind::Unauthorized,
+            Far::Refused => refused(error.text()),
+            Far::ReadOnly => ErrorKind::ReadOnly,
+            Far::OutcomeUnknown => ErrorKind::OutcomeUnknown,
+            Far::Closed => ErrorKind::Closed,
+            // Nobody is there, or somebody else.
+            _ => ErrorKind::Io,
+        };
+        Error::of(Cause::Remote(kind, error))
+    }
+}
+
+/// What kind a refusal is that a store elsewhere has given with these words: those for numbers that
+/// do not fit, which are Deno's, are told by their beginnings. Limits were looked at before.
+#[cfg(feature = "remote")]
+fn refused(text: &str) -> ErrorKind {
+    const MISMATCHES: [&str; 6] = [
+        "Failed to perform '",
+        "Cannot sum ",
+        "unsupported value type",
+        "invalid v8 value",
+        "Some of the parameters are not valid V8 values",
+        "Min/max parameters have different types",
+    ];
+    if MISMATCHES.iter().any(|beginning| text.starts_with(beginning)) {
+        ErrorKind::TypeMismatch
+    } else {
+        ErrorKind::InvalidArgument
+    }
+}
+
 impl From<ParseStampError> for Error {
     fn from(error: ParseStampError) -> Error {
         Error::invalid(error.to_string(), "")
@@ -272,6 +325,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.cause {
             Cause::Engine(error) => error.fmt(f),
+            #[cfg(feature = "remote")]
+            Cause::Remote(_, error) => error.fmt(f),
             Cause::Refused { text, detail, .. } if detail.is_empty() => f.write_str(text),
             Cause::Refused { text, detail, .. } => write!(f, "{text}: {detail}"),
             Cause::Type { key, asked, found } => write!(f, "{key} holds {found}, not {asked}"),
@@ -295,6 +350,8 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &*self.cause {
             Cause::Engine(error) => error.source(),
+            #[cfg(feature = "remote")]
+            Cause::Remote(_, error) => Some(error),
             _ => None,
         }
     }

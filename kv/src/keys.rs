@@ -2,13 +2,12 @@
 
 use std::iter::FusedIterator;
 
-use icecore_engine as engine;
-
 use crate::error::Error;
 use crate::key::Key;
 use crate::limits::Limits;
 use crate::selector::Selector;
-use crate::walk::Walk;
+use crate::store::Picture;
+use crate::walk::{KeysAlone, Walk};
 
 /// The keys of a selector, all of one moment, in order; made by [`Kv::keys`](crate::Kv::keys) and
 /// [`Snapshot::keys`](crate::Snapshot::keys).
@@ -31,12 +30,12 @@ use crate::walk::Walk;
 #[derive(Debug)]
 #[must_use = "nothing is read until keys are taken"]
 pub struct Keys {
-    walk: Walk<engine::Keys>,
+    walk: Walk<KeysAlone>,
 }
 
 impl Keys {
     pub(crate) fn new(
-        picture: Result<engine::Snapshot, Error>,
+        picture: Result<Picture, Error>,
         limits: &Limits,
         selector: Selector,
     ) -> Keys {

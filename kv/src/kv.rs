@@ -15,6 +15,7 @@ use crate::key::Key;
 use crate::limits::Limits;
 use crate::outcome::Commit;
 use crate::queue::Lines;
+use crate::store::{Capabilities, Store};
 use crate::value::Value;
 
 /// An open store. Cheap to clone, and to be shared between threads; the store stays open until
@@ -41,19 +42,26 @@ pub struct Kv {
 /// What all clones share.
 #[derive(Debug)]
 struct Shared {
-    engine: Engine,
+    store: Store,
     limits: Limits,
     lines: Lines,
     in_memory: bool,
 }
 
 impl Kv {
-    pub(crate) fn new(engine: Engine, limits: Limits, in_memory: bool) -> Kv {
-        Kv { shared: Arc::new(Shared { engine, limits, lines: Lines::default(), in_memory }) }
+    pub(crate) fn new(store: Store, limits: Limits, in_memory: bool) -> Kv {
+        Kv { shared: Arc::new(Shared { store, limits, lines: Lines::default(), in_memory }) }
     }
 
+    /// Where the store is.
+    #[inline]
+    pub(crate) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// The engine, for whom there would be none of without it: messages, subscriptions.
     pub(crate) fn engine(&self) -> &Engine {
-        &self.shared.engine
+        self.store().here("").expect("what has been made of a store in this process")
     }
 
     /// The queues.
@@ -61,7 +69,10 @@ impl Kv {
         &self.shared.lines
     }
 
-    /// Opens the store in the directory `path`, which is created if it does not exist.
+    /// Opens the store in the directory `path`, which is created if it does not exist. With the
+    /// feature `remote`, a path that begins with `http://` or `https://` is the URL of a store that
+    /// is elsewhere: of a server of Icecore, a `denokv`, or Deno Deploy. The access token is that of
+    /// the environment variable `DENO_KV_ACCESS_TOKEN`.
     ///
     /// ```
     /// use icecore::{Kv, key};
@@ -157,7 +168,21 @@ impl Kv {
     /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn id(&self) -> [u8; 16] {
-        self.engine().database_id().0
+        self.store().id()
+    }
+
+    /// What this store can do: all there is, unless it is elsewhere. What it cannot do is refused
+    /// with [`Unsupported`](crate::ErrorKind::Unsupported), before anything is sent.
+    ///
+    /// ```
+    /// use icecore::Kv;
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// assert!(kv.capabilities().snapshots && kv.capabilities().range_deletions);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    pub fn capabilities(&self) -> Capabilities {
+        self.store().capabilities()
     }
 
     /// Sets one key, whatever it held before. An expiry that it had is gone.
@@ -256,7 +281,7 @@ impl Kv {
     /// [`OutOfSpace`](crate::ErrorKind::OutOfSpace) and [`Io`](crate::ErrorKind::Io); nothing is
     /// lost, and the store tries again later.
     pub fn flush(&self) -> Result<(), Error> {
-        Ok(self.engine().flush()?)
+        Ok(self.store().here("flushes")?.flush()?)
     }
 
     /// Flushes, and merges tables until there is nothing left to gain: what was deleted, overwritten
@@ -280,7 +305,7 @@ impl Kv {
     /// # Errors
     /// As [`Kv::flush`].
     pub fn compact(&self) -> Result<(), Error> {
-        Ok(self.engine().compact()?)
+        Ok(self.store().here("compaction")?.compact()?)
     }
 
     /// Copies the store, as it is at this moment, into the new or empty directory `path` on the same
@@ -312,7 +337,7 @@ impl Kv {
         if self.shared.in_memory {
             return Err(Error::invalid("a store in memory cannot be copied to a directory", ""));
         }
-        Ok(self.engine().checkpoint(path)?)
+        Ok(self.store().here("checkpoints")?.checkpoint(path)?)
     }
 
     /// Reads every byte of every table and of the log, and compares everything with everything.
@@ -332,7 +357,7 @@ impl Kv {
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed). What is wrong with the store is in the report.
     pub fn check(&self) -> Result<CheckReport, Error> {
-        check::check(self.engine())
+        check::check(self.store().here("checks")?)
     }
 
     /// How much one call may carry: what [`Builder::limits`] was given.
@@ -362,7 +387,7 @@ impl Kv {
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn stats(&self) -> Result<Stats, Error> {
-        Ok(self.engine().stats()?)
+        Ok(self.store().here("statistics")?.stats()?)
     }
 
     /// Closes the store for all clones: makes buffered commits durable and gives the directory
@@ -383,7 +408,7 @@ impl Kv {
     /// The first thing that went wrong. Nothing acknowledged is lost by it, and the store is
     /// closed all the same.
     pub fn close(&self) -> Result<(), Error> {
-        Ok(self.engine().close()?)
+        self.store().close()
     }
 }
 

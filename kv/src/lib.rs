@@ -73,9 +73,12 @@ mod mutation;
 mod outcome;
 mod queue;
 mod read;
+#[cfg(feature = "remote")]
+mod remote;
 mod selector;
 mod signal;
 mod snapshot;
+mod store;
 #[cfg(feature = "stream")]
 mod stream;
 mod sum;
@@ -110,6 +113,7 @@ pub use queue::{
 pub use selector::Selector;
 pub use signal::Canceller;
 pub use snapshot::Snapshot;
+pub use store::Capabilities;
 #[cfg(feature = "stream")]
 pub use stream::{FeedStream, WatchStream};
 pub use sum::SumRange;

@@ -5,16 +5,16 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::str::FromStr;
 
-use icecore_engine as engine;
-use icecore_engine::Scan;
-
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::key::Key;
 use crate::limits::Limits;
 use crate::selector::Selector;
-use crate::walk::Walk;
+use crate::store::Picture;
+use crate::walk::{Entries, Walk};
 
-/// How fresh a read has to be. Deno KV offers the choice; here all reads are strong.
+/// How fresh a read has to be. Deno KV offers the choice. The reads of a store in this process are
+/// all strong.
 ///
 /// ```
 /// use icecore::{Consistency, Kv, key};
@@ -81,12 +81,12 @@ impl fmt::Display for Consistency {
 #[derive(Debug)]
 #[must_use = "a list reads nothing until its entries are taken"]
 pub struct List {
-    walk: Walk<Scan>,
+    walk: Walk<Entries>,
 }
 
 impl List {
     pub(crate) fn new(
-        picture: Result<engine::Snapshot, Error>,
+        picture: Result<Picture, Error>,
         limits: &Limits,
         selector: Selector,
     ) -> List {
@@ -130,8 +130,9 @@ impl List {
     }
 
     /// How many entries Deno would fetch at once: at least one, and at most what
-    /// [`Limits::list_batch_entries`] allows. This list has no batches: it is of one moment, and
-    /// reads entry by entry.
+    /// [`Limits::list_batch_entries`] allows. A list of a store in this process has no batches: it is
+    /// of one moment, and reads entry by entry. Of a store elsewhere, each batch is one request, and
+    /// of one moment; the default is the limit, or 100, and at most 500.
     ///
     /// ```
     /// use icecore::{Kv, key};
@@ -171,7 +172,8 @@ impl List {
         self
     }
 
-    /// Accepted for the sake of Deno's programs: all reads are strong.
+    /// How fresh the list has to be. It makes no difference to a store in this process, whose reads
+    /// are all strong.
     ///
     /// ```
     /// use icecore::{Consistency, Kv, key};
@@ -181,7 +183,8 @@ impl List {
     /// assert_eq!(kv.list(..).consistency(Consistency::Eventual).count(), 1);
     /// # Ok::<(), icecore::Error>(())
     /// ```
-    pub fn consistency(self, _consistency: Consistency) -> List {
+    pub fn consistency(mut self, consistency: Consistency) -> List {
+        self.walk.set(|settings| settings.consistency = consistency);
         self
     }
 
@@ -211,7 +214,10 @@ impl List {
     }
 
     fn take(&mut self, from_front: bool) -> Option<Result<Entry, Error>> {
-        let entry = self.walk.take(from_front)?.and_then(Entry::from_item);
+        let entry = self
+            .walk
+            .take(from_front)?
+            .and_then(|(key, record)| Entry::new(Key::from_stored(key), Some(record)));
         if entry.is_err() {
             self.walk.end();
         }

@@ -31,7 +31,8 @@ pub enum Commit {
     },
     /// Nothing took effect, because some checks do not hold.
     CheckFailed {
-        /// Which ones: places in the order in which they were added, from 0, ascending.
+        /// Which ones: places in the order in which they were added, from 0, ascending. Empty where
+        /// a store that is elsewhere does not say.
         indexes: Vec<usize>,
     },
 }
@@ -77,13 +78,33 @@ impl Commit {
 /// ```
 #[must_use = "what became of the commit is known only when its future is done"]
 pub struct Pending {
+    state: State,
+}
+
+enum State {
+    Here(CommitFuture),
+    #[cfg(feature = "remote")]
+    There(icecore_remote::Pending<icecore_wire::message::AtomicWriteOutput>),
     /// The error is taken when it is told.
-    state: Result<CommitFuture, Option<Error>>,
+    Failed(Option<Error>),
 }
 
 impl Pending {
     pub(crate) fn new(submitted: Result<CommitFuture, Error>) -> Pending {
-        Pending { state: submitted.map_err(Some) }
+        match submitted {
+            Ok(future) => Pending { state: State::Here(future) },
+            Err(error) => Pending { state: State::Failed(Some(error)) },
+        }
+    }
+
+    #[cfg(feature = "remote")]
+    pub(crate) fn there(
+        sent: Result<icecore_remote::Pending<icecore_wire::message::AtomicWriteOutput>, Error>,
+    ) -> Pending {
+        match sent {
+            Ok(future) => Pending { state: State::There(future) },
+            Err(error) => Pending { state: State::Failed(Some(error)) },
+        }
     }
 }
 
@@ -98,10 +119,12 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
-            Ok(future) => Pin::new(future)
+            State::Here(future) => Pin::new(future)
                 .poll(context)
                 .map(|outcome| outcome.map(Commit::from_outcome).map_err(Error::from)),
-            Err(error) => {
+            #[cfg(feature = "remote")]
+            State::There(future) => Pin::new(future).poll(context).map(crate::remote::commit),
+            State::Failed(error) => {
                 Poll::Ready(Err(error.take().expect("a future is not polled after its end")))
             }
         }

@@ -44,6 +44,8 @@ use icecore_engine::keyspace::QUEUE;
 use icecore_model::Versionstamp;
 
 pub(crate) use self::audit::{Row, audit};
+#[cfg(feature = "remote")]
+pub(crate) use self::enqueue::EnqueueParts;
 pub(crate) use self::enqueue::PreparedMessage;
 pub(crate) use self::lines::Lines;
 
@@ -185,7 +187,7 @@ impl Queue {
     /// # Errors
     /// As [`Kv::get`].
     pub fn names(kv: &Kv) -> Result<Vec<String>, Error> {
-        let snapshot = kv.engine().snapshot()?;
+        let snapshot = kv.store().here("queues to look into")?.snapshot()?;
         let (mut start, end) = ([QUEUE, format::MESSAGES].to_vec(), [QUEUE, format::MESSAGES + 1]);
         let mut names = Vec::new();
         while let Some(key) = snapshot.scan(&start, &end).keys().next() {
@@ -229,7 +231,7 @@ impl Queue {
     /// # Errors
     /// As [`Kv::get`].
     pub fn len(&self) -> Result<u64, Error> {
-        let (snapshot, first) = self.line.look(self.kv.engine())?;
+        let (snapshot, first) = self.line.look(self.kv.store().here("queues to look into")?)?;
         Ok(snapshot.count(&first, &end_of(&self.line.messages))?)
     }
 
@@ -248,7 +250,7 @@ impl Queue {
     /// # Errors
     /// As [`Kv::get`].
     pub fn is_empty(&self) -> Result<bool, Error> {
-        let (snapshot, first) = self.line.look(self.kv.engine())?;
+        let (snapshot, first) = self.line.look(self.kv.store().here("queues to look into")?)?;
         let mut keys = snapshot.scan(&first, &end_of(&self.line.messages)).keys();
         Ok(keys.next().transpose()?.is_none())
     }
@@ -290,7 +292,7 @@ impl Queue {
     /// # Errors
     /// As [`Kv::get`].
     pub fn peek(&self, limit: usize) -> Result<Vec<Waiting>, Error> {
-        let (snapshot, first) = self.line.look(self.kv.engine())?;
+        let (snapshot, first) = self.line.look(self.kv.store().here("queues to look into")?)?;
         self.waiting(&snapshot, &first, limit)
     }
 
@@ -316,7 +318,7 @@ impl Queue {
         let since_1970 = seen.ready_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let deadline_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
         let start = Spot { deadline_ms, id: seen.id }.next().message_key(&self.line.messages);
-        let (snapshot, first) = self.line.look(self.kv.engine())?;
+        let (snapshot, first) = self.line.look(self.kv.store().here("queues to look into")?)?;
         self.waiting(&snapshot, &first.max(start), limit)
     }
 
@@ -402,7 +404,7 @@ impl Queue {
 
     /// Takes a lease on the first message that is ready.
     fn begin_ready(&self) -> Result<Option<Begin>, Error> {
-        match self.line.pick(self.kv.engine(), None)? {
+        match self.line.pick(self.kv.store().here(RECEIVING)?, None)? {
             Pick::Ready(ready, lease) => Begin::new(&self.kv, ready, lease).map(Some),
             Pick::Unseen(_) | Pick::Nothing => Ok(None),
             Pick::Closed => Err(closed()),
@@ -480,12 +482,15 @@ impl Queue {
         options: ListenOptions,
         handler: impl Fn(&Message) -> Result<(), E> + Send + Sync + 'static,
     ) -> Result<Listener, Error> {
-        if !self.line.is_open(self.kv.engine())? {
+        if !self.line.is_open(self.kv.store().here(RECEIVING)?)? {
             return Err(closed());
         }
         Listener::start(self, options, handler)
     }
 }
+
+/// What only a store in this process has.
+const RECEIVING: &str = "messages to receive";
 
 fn closed() -> Error {
     Error::with_text(ErrorKind::Closed, "Queue already closed", "")

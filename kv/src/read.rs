@@ -1,6 +1,5 @@
 //! The reads of the handle. Those of a [`Snapshot`] are the same, at its moment.
 
-use icecore_engine as engine;
 use icecore_engine::Record;
 
 use crate::children::Children;
@@ -13,6 +12,7 @@ use crate::limits::{Limit, Limits, at_most};
 use crate::list::List;
 use crate::selector::Selector;
 use crate::snapshot::Snapshot;
+use crate::store::{Picture, Store};
 
 impl Kv {
     /// The present state of `key`.
@@ -36,7 +36,7 @@ impl Kv {
     pub fn get(&self, key: impl Into<Key>) -> Result<Entry, Error> {
         let key = key.into();
         self.limits().check_read_key(key.encoded())?;
-        let record = self.engine().get(key.stored())?;
+        let record = self.store().get(key.stored())?;
         Entry::new(key, record)
     }
 
@@ -61,7 +61,7 @@ impl Kv {
     ) -> Result<[Entry; N], Error> {
         let keys = keys.map(Into::into);
         check_many(self.limits(), &keys)?;
-        let records = self.engine().get_many(&keys.each_ref().map(Key::stored))?;
+        let records = self.store().get_many(&keys.each_ref().map(Key::stored))?;
         entries(keys, records)
     }
 
@@ -80,7 +80,17 @@ impl Kv {
     /// # Errors
     /// As [`Kv::get`].
     pub fn get_all(&self, keys: impl IntoIterator<Item: Into<Key>>) -> Result<Vec<Entry>, Error> {
-        self.snapshot()?.get_all(keys)
+        match self.store() {
+            Store::Here(_) => self.snapshot()?.get_all(keys),
+            #[cfg(feature = "remote")]
+            Store::There(remote) => {
+                let keys: Vec<Key> = keys.into_iter().map(Into::into).collect();
+                keys.iter().try_for_each(|key| self.limits().check_read_key(key.encoded()))?;
+                let stored: Vec<&[u8]> = keys.iter().map(Key::stored).collect();
+                let records = remote.get_many(&stored)?;
+                keys.into_iter().zip(records).map(|(key, record)| Entry::new(key, record)).collect()
+            }
+        }
     }
 
     /// The entries that `selector` selects, in key order, all of the moment of this call.
@@ -164,7 +174,11 @@ impl Kv {
     /// As [`Kv::get`], and [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a selector
     /// that makes no sense.
     pub fn count(&self, selector: impl Into<Selector>) -> Result<u64, Error> {
-        self.snapshot()?.count(selector)
+        match self.store() {
+            Store::Here(_) => self.snapshot()?.count(selector),
+            #[cfg(feature = "remote")]
+            Store::There(_) => self.keys(selector).try_fold(0, |count, key| key.map(|_| count + 1)),
+        }
     }
 
     /// The distinct parts that follow `prefix` in the keys below it: what a folder contains. Each
@@ -203,11 +217,12 @@ impl Kv {
     /// # Errors
     /// [`Closed`](crate::ErrorKind::Closed).
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
-        Ok(Snapshot::new(self.picture()?, self.limits().clone()))
+        let engine = self.store().here("snapshots over several reads")?;
+        Ok(Snapshot::new(engine.snapshot()?, self.limits().clone()))
     }
 
-    fn picture(&self) -> Result<engine::Snapshot, Error> {
-        Ok(self.engine().snapshot()?)
+    fn picture(&self) -> Result<Picture, Error> {
+        self.store().picture()
     }
 }
 

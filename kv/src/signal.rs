@@ -49,7 +49,7 @@ impl Patience<'_> {
 
 /// What the store has told.
 #[derive(Default)]
-struct Signal {
+pub(crate) struct Signal {
     heard: Mutex<Heard>,
     changed: Condvar,
 }
@@ -67,7 +67,7 @@ struct Heard {
 }
 
 /// What there is for a consumer.
-enum News {
+pub(crate) enum News {
     Touched(Versionstamp),
     Ended,
 }
@@ -105,7 +105,11 @@ impl Signal {
     }
 
     /// The news for a consumer that has seen `seen`, as soon as its patience allows.
-    fn listen(&self, seen: Option<Versionstamp>, patience: Patience<'_>) -> Option<News> {
+    pub(crate) fn listen(
+        &self,
+        seen: Option<Versionstamp>,
+        patience: Patience<'_>,
+    ) -> Option<News> {
         match patience {
             Patience::Block => {
                 let waited = self.changed.wait_while(self.lock(), |h| h.news(seen).is_none());
@@ -120,22 +124,33 @@ impl Signal {
         }
     }
 
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         self.tell(|heard| !std::mem::replace(&mut heard.is_ended, true));
     }
 
     /// Leaves `waker` to be called, and takes back those that were left before.
-    fn swap_waker(&self, waker: Option<&Waker>) -> (Option<Waker>, Vec<Waker>) {
+    pub(crate) fn swap_waker(&self, waker: Option<&Waker>) -> (Option<Waker>, Vec<Waker>) {
         let waker = waker.cloned();
         let mut heard = self.lock();
         (std::mem::replace(&mut heard.waker, waker), std::mem::take(&mut heard.called))
     }
 }
 
+impl Signal {
+    /// Notes a touch; of those with one stamp, the first is news.
+    pub(crate) fn touch(&self, stamp: Versionstamp) {
+        self.tell(|heard| std::mem::replace(&mut heard.touched, stamp) < stamp);
+    }
+
+    #[cfg(feature = "remote")]
+    pub(crate) fn is_ended(&self) -> bool {
+        self.lock().is_ended
+    }
+}
+
 impl Observer for Signal {
     fn touched(&self, stamp: Versionstamp, _effect: Touched<'_>) {
-        // Of the effects of one commit, the first is news.
-        self.tell(|heard| std::mem::replace(&mut heard.touched, stamp) < stamp);
+        self.touch(stamp);
     }
 
     fn closed(&self) {
@@ -160,7 +175,7 @@ impl Subscription {
     /// Observes `ranges`, which hold stored keys.
     pub(crate) fn new(kv: &Kv, ranges: Vec<Range<Vec<u8>>>) -> Result<Subscription, Error> {
         let signal = Arc::<Signal>::default();
-        let observation = kv.engine().observe(ranges, signal.clone())?;
+        let observation = kv.store().here("feeds")?.observe(ranges, signal.clone())?;
         let source = Source { _observation: observation, kv: kv.clone() };
         Ok(Subscription { signal, source: Some(source) })
     }
@@ -263,6 +278,11 @@ pub struct Canceller {
 }
 
 impl Canceller {
+    #[cfg(feature = "remote")]
+    pub(crate) fn new(signal: &Arc<Signal>) -> Canceller {
+        Canceller { signal: Arc::clone(signal) }
+    }
+
     /// Ends it: it gives nothing more, and a thread or a task that waits for it goes on.
     ///
     /// ```

@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::list::List;
 use crate::read;
 use crate::selector::Selector;
+use crate::store::Picture;
 
 /// The store as it was at one moment; made by [`Kv::snapshot`](crate::Kv::snapshot). The same reads
 /// give the same answers for as long as it lives, whatever is committed or expires meanwhile.
@@ -139,7 +140,7 @@ impl Snapshot {
     /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn list(&self, selector: impl Into<Selector>) -> List {
-        List::new(Ok(self.picture.clone()), &self.limits, selector.into())
+        List::new(Ok(Picture::Here(self.picture.clone())), &self.limits, selector.into())
     }
 
     /// One list for each selector. All lists of a snapshot are of one moment.
@@ -172,7 +173,7 @@ impl Snapshot {
     /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn keys(&self, selector: impl Into<Selector>) -> Keys {
-        Keys::new(Ok(self.picture.clone()), &self.limits, selector.into())
+        Keys::new(Ok(Picture::Here(self.picture.clone())), &self.limits, selector.into())
     }
 
     /// How many keys `selector` selects, as [`Kv::count`](crate::Kv::count).
@@ -209,6 +210,6 @@ impl Snapshot {
     /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn children(&self, prefix: impl Into<Key>) -> Children {
-        Children::new(Ok(self.picture.clone()), &self.limits, prefix.into())
+        Children::new(Ok(Picture::Here(self.picture.clone())), &self.limits, prefix.into())
     }
 }

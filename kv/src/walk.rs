@@ -1,49 +1,138 @@
 //! One way through a selector: what lists of entries and walks over keys have in common.
 //!
-//! 1. The moment is fixed when the walk is made; what it is asked for is looked at when the first
+//! 1. The moment is fixed when the walk is made, of a store in this process; elsewhere each batch has
+//!    its own. What it is asked for is looked at when the first
 //!    item is taken, and whatever is wrong with it is the first item.
 //! 2. After an error the walk is at its end for good.
 //! 3. The cursor follows what was taken from the front, in the direction of the walk.
 
 use icecore_engine as engine;
-use icecore_engine::Scan;
+use icecore_engine::{Record, Scan};
 
 use crate::cursor;
 use crate::error::Error;
 use crate::limits::{Limit, Limits, at_most};
+use crate::list::Consistency;
+#[cfg(feature = "remote")]
+use crate::remote::Batches;
 use crate::selector::{Bounds, Selector};
+use crate::store::Picture;
 
-/// What the engine walks over: entries, or only their keys.
-pub(crate) trait Source:
-    DoubleEndedIterator<Item = Result<Self::Found, engine::Error>>
-{
+/// What a walk goes over: entries, or only their keys.
+pub(crate) trait Source: DoubleEndedIterator<Item = Result<Self::Found, Error>> {
     type Found;
 
-    fn open(scan: Scan) -> Self;
+    /// Begins with what lies in `[start, end)`.
+    fn open(picture: &Picture, start: &[u8], end: &[u8], settings: &Settings) -> Self;
     fn key(found: &Self::Found) -> &[u8];
 }
 
-impl Source for Scan {
-    type Found = engine::Item;
+/// Entries: keys in their stored form, and what they hold.
+#[derive(Debug)]
+pub(crate) enum Entries {
+    Here(Scan),
+    #[cfg(feature = "remote")]
+    There(Batches),
+}
 
-    fn open(scan: Scan) -> Scan {
-        scan
+/// Keys in their stored form.
+#[derive(Debug)]
+pub(crate) enum KeysAlone {
+    Here(engine::Keys),
+    #[cfg(feature = "remote")]
+    There(Batches),
+}
+
+impl Source for Entries {
+    type Found = (Vec<u8>, Record);
+
+    #[cfg_attr(not(feature = "remote"), expect(unused_variables, reason = "for stores elsewhere"))]
+    fn open(picture: &Picture, start: &[u8], end: &[u8], settings: &Settings) -> Entries {
+        match picture {
+            Picture::Here(snapshot) => Entries::Here(snapshot.scan(start, end)),
+            #[cfg(feature = "remote")]
+            Picture::There(remote) => Entries::There(Batches::new(remote, start, end, settings)),
+        }
     }
 
-    fn key(item: &engine::Item) -> &[u8] {
-        item.key()
+    fn key(found: &(Vec<u8>, Record)) -> &[u8] {
+        &found.0
     }
 }
 
-impl Source for engine::Keys {
+/// Key and record of an item.
+pub(crate) fn parts(item: Result<engine::Item, engine::Error>) -> Result<(Vec<u8>, Record), Error> {
+    let mut item = item?;
+    let value = std::mem::take(&mut item.value);
+    let record = Record { stamp: item.stamp, value, expires_at: item.expires_at };
+    Ok((item.into_key(), record))
+}
+
+impl Iterator for Entries {
+    type Item = Result<(Vec<u8>, Record), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Entries::Here(scan) => scan.next().map(parts),
+            #[cfg(feature = "remote")]
+            Entries::There(batches) => batches.next(),
+        }
+    }
+}
+
+impl DoubleEndedIterator for Entries {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match self {
+            Entries::Here(scan) => scan.next_back().map(parts),
+            #[cfg(feature = "remote")]
+            Entries::There(batches) => batches.next_back(),
+        }
+    }
+}
+
+impl KeysAlone {
+    /// The keys in `[start, end)`.
+    pub(crate) fn between(picture: &Picture, start: &[u8], end: &[u8]) -> KeysAlone {
+        KeysAlone::open(picture, start, end, &Settings::default())
+    }
+}
+
+impl Source for KeysAlone {
     type Found = Vec<u8>;
 
-    fn open(scan: Scan) -> engine::Keys {
-        scan.keys()
+    #[cfg_attr(not(feature = "remote"), expect(unused_variables, reason = "for stores elsewhere"))]
+    fn open(picture: &Picture, start: &[u8], end: &[u8], settings: &Settings) -> KeysAlone {
+        match picture {
+            Picture::Here(snapshot) => KeysAlone::Here(snapshot.scan(start, end).keys()),
+            #[cfg(feature = "remote")]
+            Picture::There(remote) => KeysAlone::There(Batches::new(remote, start, end, settings)),
+        }
     }
 
     fn key(key: &Vec<u8>) -> &[u8] {
         key
+    }
+}
+
+impl Iterator for KeysAlone {
+    type Item = Result<Vec<u8>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            KeysAlone::Here(keys) => keys.next().map(|key| Ok(key?)),
+            #[cfg(feature = "remote")]
+            KeysAlone::There(batches) => batches.next().map(|found| found.map(|(key, _)| key)),
+        }
+    }
+}
+
+impl DoubleEndedIterator for KeysAlone {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match self {
+            KeysAlone::Here(keys) => keys.next_back().map(|key| Ok(key?)),
+            #[cfg(feature = "remote")]
+            KeysAlone::There(batches) => batches.next_back().map(|found| found.map(|(key, _)| key)),
+        }
     }
 }
 
@@ -53,6 +142,8 @@ pub(crate) struct Settings {
     pub(crate) reversed: bool,
     pub(crate) limit: Option<usize>,
     pub(crate) batch_size: Option<usize>,
+    /// How fresh a walk elsewhere has to be.
+    pub(crate) consistency: Consistency,
     /// Where to go on; empty at the beginning.
     pub(crate) cursor: String,
 }
@@ -76,7 +167,7 @@ pub(crate) struct Walk<S> {
 #[derive(Debug)]
 enum State<S> {
     /// Nothing was taken yet. Without a picture there is no moment to read from.
-    Ready(Result<engine::Snapshot, Error>, Limits),
+    Ready(Result<Picture, Error>, Limits),
     Open(S),
     /// An error was told.
     Ended,
@@ -85,7 +176,7 @@ enum State<S> {
 impl<S: Source> Walk<S> {
     /// A walk at the moment of `picture`.
     pub(crate) fn new(
-        picture: Result<engine::Snapshot, Error>,
+        picture: Result<Picture, Error>,
         limits: &Limits,
         selector: Selector,
     ) -> Walk<S> {
@@ -166,16 +257,12 @@ impl<S: Source> Walk<S> {
         let forwards = from_front != self.settings.reversed;
         let found = if forwards { source.next() } else { source.next_back() };
         self.is_exhausted |= found.is_none() && from_front;
-        found.map(|found| found.map_err(Error::from))
+        found
     }
 
     /// Looks at everything that was asked for, and begins.
-    fn open(
-        &self,
-        picture: Result<engine::Snapshot, Error>,
-        limits: &Limits,
-    ) -> Result<(S, Bounds), Error> {
-        let Settings { reversed, limit, batch_size, cursor } = &self.settings;
+    fn open(&self, picture: Result<Picture, Error>, limits: &Limits) -> Result<(S, Bounds), Error> {
+        let Settings { reversed, limit, batch_size, cursor, consistency: _ } = &self.settings;
         positive("Limit", *limit)?;
         positive("batchSize", *batch_size)?;
         let bounds = self.selector.resolved()?;
@@ -183,7 +270,8 @@ impl<S: Source> Walk<S> {
         rest.check_size(limits)?;
         let batch = batch_size.unwrap_or(0);
         at_most(Limit::ListBatchEntries, limits.list_batch_entries, batch, String::new)?;
-        Ok((S::open(picture?.scan(&rest.start, &rest.end)), bounds.clone()))
+        let source = S::open(&picture?, &rest.start, &rest.end, &self.settings);
+        Ok((source, bounds.clone()))
     }
 }
 

@@ -14,7 +14,6 @@ use std::iter::FusedIterator;
 use std::ops::Range;
 use std::task::{Context, Poll, ready};
 
-use icecore_engine as engine;
 use icecore_model::Versionstamp;
 
 use crate::entry::Entry;
@@ -22,7 +21,10 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::kv::Kv;
 use crate::limits::{Limit, at_most};
+#[cfg(feature = "remote")]
+use crate::remote::Watching;
 use crate::signal::{Canceller, Patience, Subscription};
+use crate::store::Store;
 
 impl Kv {
     /// Watches `keys`: the states of all of them now, and again whenever one has changed. As in
@@ -61,13 +63,31 @@ impl Kv {
         let keys: Vec<Key> = keys.into_iter().map(Into::into).collect();
         at_most(Limit::WatchKeys, limits.watch_keys, keys.len(), String::new)?;
         keys.iter().try_for_each(|key| limits.check_read_key(key.encoded()))?;
+        let (seen, given) = (None, Vec::new());
+        let store = match self.store() {
+            Store::Here(_) => self,
+            #[cfg(feature = "remote")]
+            Store::There(remote) => {
+                let mut watching = Watching::new(remote, &keys)?;
+                if keys.is_empty() {
+                    watching.end();
+                }
+                return Ok(Watch {
+                    source: Source::There(watching),
+                    keys,
+                    raw: false,
+                    seen,
+                    given,
+                });
+            }
+        };
         // Nothing is ever stored under the empty key.
         let ranges = keys.iter().filter(|key| !key.is_empty()).map(only).collect();
-        let mut subscription = Subscription::new(self, ranges)?;
+        let mut subscription = Subscription::new(store, ranges)?;
         if keys.is_empty() {
             subscription.end();
         }
-        Ok(Watch { subscription, keys, raw: false, seen: None, given: Vec::new() })
+        Ok(Watch { source: Source::Here(subscription), keys, raw: false, seen, given })
     }
 }
 
@@ -111,13 +131,21 @@ fn only(key: &Key) -> Range<Vec<u8>> {
 #[derive(Debug)]
 #[must_use = "a watch reads nothing until its frames are taken"]
 pub struct Watch {
-    subscription: Subscription,
+    source: Source,
     keys: Vec<Key>,
     raw: bool,
     /// The moment of the frame that was read last.
     seen: Option<Versionstamp>,
     /// The versionstamps of the frame that was given last.
     given: Vec<Option<Versionstamp>>,
+}
+
+/// Where frames come from.
+#[derive(Debug)]
+enum Source {
+    Here(Subscription),
+    #[cfg(feature = "remote")]
+    There(Watching),
 }
 
 impl Watch {
@@ -207,7 +235,11 @@ impl Watch {
     /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn is_ended(&self) -> bool {
-        self.subscription.is_ended()
+        match &self.source {
+            Source::Here(subscription) => subscription.is_ended(),
+            #[cfg(feature = "remote")]
+            Source::There(watching) => watching.is_ended(),
+        }
     }
 
     /// What ends the watch from elsewhere, also while a thread waits in it.
@@ -227,21 +259,19 @@ impl Watch {
     /// # Ok::<(), icecore::Error>(())
     /// ```
     pub fn canceller(&self) -> Canceller {
-        self.subscription.canceller()
+        match &self.source {
+            Source::Here(subscription) => subscription.canceller(),
+            #[cfg(feature = "remote")]
+            Source::There(watching) => watching.canceller(),
+        }
     }
 
     /// The next frame that is to be given.
     fn advance(&mut self, patience: Patience<'_>) -> Poll<Option<Result<Vec<Entry>, Error>>> {
         loop {
-            let snapshot = match ready!(self.subscription.snapshot(self.seen, patience)) {
-                Some(Ok(snapshot)) => snapshot,
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
-            };
-            let read = self.read(&snapshot);
-            match self.subscription.unless_closed(read) {
+            let is_first = self.given.is_empty();
+            match ready!(self.read(patience)) {
                 Some(Ok(frame)) => {
-                    let is_first = self.seen.replace(snapshot.at()).is_none();
                     if self.note(&frame) || is_first || self.raw {
                         return Poll::Ready(Some(Ok(frame)));
                     }
@@ -251,6 +281,26 @@ impl Watch {
         }
     }
 
+    /// The next frame, whether or not anything has changed in it.
+    fn read(&mut self, patience: Patience<'_>) -> Poll<Option<Result<Vec<Entry>, Error>>> {
+        let subscription = match &mut self.source {
+            Source::Here(subscription) => subscription,
+            #[cfg(feature = "remote")]
+            Source::There(watching) => return watching.frame(&self.keys, patience),
+        };
+        let snapshot = match ready!(subscription.snapshot(self.seen, patience)) {
+            Some(Ok(snapshot)) => snapshot,
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            None => return Poll::Ready(None),
+        };
+        let entry = |key: &Key| Entry::new(key.clone(), snapshot.get(key.stored())?);
+        let read = subscription.unless_closed(self.keys.iter().map(entry).collect());
+        if matches!(read, Some(Ok(_))) {
+            self.seen = Some(snapshot.at());
+        }
+        Poll::Ready(read)
+    }
+
     /// Remembers the versionstamps of `frame`, and says whether one is not that of the frame before.
     fn note(&mut self, frame: &[Entry]) -> bool {
         let stamps = frame.iter().map(|entry| entry.versionstamp);
@@ -258,11 +308,6 @@ impl Watch {
         self.given.clear();
         self.given.extend(stamps);
         has_changed
-    }
-
-    fn read(&self, snapshot: &engine::Snapshot) -> Result<Vec<Entry>, Error> {
-        let read = |key: &Key| Entry::new(key.clone(), snapshot.get(key.stored())?);
-        self.keys.iter().map(read).collect()
     }
 }
 

@@ -38,7 +38,6 @@ pub(crate) struct Write {
 }
 
 impl Worker {
-    #[expect(clippy::disallowed_methods, reason = "this is the only thread of a client")]
     pub(crate) fn start() -> io::Result<Worker> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = oneshot::channel::<()>();

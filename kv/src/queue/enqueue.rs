@@ -214,6 +214,32 @@ impl Enqueue {
         check_name(&self.queue)
     }
 
+    /// When the message is ready, if it is sent at `now_ms`.
+    fn deadline_ms(&self, limits: &Limits, now_ms: u64) -> Result<u64, Error> {
+        let deadline_ms = match self.delay {
+            Delay::For(delay) => now_ms.saturating_add(ms(delay)),
+            Delay::Until(moment) => {
+                let moment_ms =
+                    ms(moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+                check_delay(limits, Duration::from_millis(moment_ms.saturating_sub(now_ms)))?;
+                moment_ms
+            }
+        };
+        Ok(deadline_ms.min(DEADLINE_MS_MAX))
+    }
+
+    /// What is sent to a store elsewhere.
+    #[cfg(feature = "remote")]
+    pub(crate) fn parts(&self, limits: &Limits, now_ms: u64) -> Result<EnqueueParts<'_>, Error> {
+        Ok(EnqueueParts {
+            queue: &self.queue,
+            payload: &self.payload,
+            deadline_ms: self.deadline_ms(limits, now_ms)?,
+            backoff: self.backoff.as_deref(),
+            dead_letters: &self.dead_letters,
+        })
+    }
+
     pub(crate) fn dead_letters(&self) -> &[Key] {
         &self.dead_letters
     }
@@ -238,16 +264,7 @@ impl Enqueue {
         now_ms: u64,
         index: u32,
     ) -> Result<PreparedMessage, Error> {
-        let deadline_ms = match self.delay {
-            Delay::For(delay) => now_ms.saturating_add(ms(delay)),
-            Delay::Until(moment) => {
-                let moment_ms =
-                    ms(moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
-                check_delay(limits, Duration::from_millis(moment_ms.saturating_sub(now_ms)))?;
-                moment_ms
-            }
-        };
-        let deadline_ms = deadline_ms.min(DEADLINE_MS_MAX);
+        let deadline_ms = self.deadline_ms(limits, now_ms)?;
         let backoff = self.backoff.as_deref().unwrap_or(&DEFAULT_BACKOFF);
         let row = MessageRow {
             enqueued_ms: now_ms,
@@ -285,6 +302,16 @@ impl Enqueue {
         let limit = Limit::Engine("the commit of all dead letters of a message");
         at_most(limit, options.commit_bytes_max, commit_bytes, place)
     }
+}
+
+/// What a message consists of.
+#[cfg(feature = "remote")]
+pub(crate) struct EnqueueParts<'a> {
+    pub(crate) queue: &'a str,
+    pub(crate) payload: &'a Value,
+    pub(crate) deadline_ms: u64,
+    pub(crate) backoff: Option<&'a [Duration]>,
+    pub(crate) dead_letters: &'a [Key],
 }
 
 impl<T: Into<Value>> From<T> for Enqueue {

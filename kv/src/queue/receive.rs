@@ -63,7 +63,7 @@ enum Look {
 }
 
 fn look(queue: &Queue, waiter: &mut Waiter) -> Result<Look, Error> {
-    let engine = queue.kv.engine();
+    let engine = queue.kv.store().here(super::RECEIVING)?;
     Ok(match queue.line.pick(engine, Some(waiter))? {
         Pick::Ready(ready, lease) => match Begin::new(&queue.kv, ready, lease)?.commit()? {
             Some(message) => Look::Message(Box::new(message)),
@@ -150,7 +150,7 @@ impl Receive {
                 }
             }
             self.waiter.enter(context.waker());
-            let engine = self.queue.kv.engine();
+            let engine = self.queue.kv.store().here(super::RECEIVING)?;
             match self.queue.line.pick(engine, Some(&mut self.waiter))? {
                 Pick::Ready(ready, lease) => {
                     let begin = Begin::new(&self.queue.kv, ready, lease)?;
