@@ -36,6 +36,9 @@ struct Durability;
 #[doc = include_str!("../../docs/guide/src/stores.md")]
 struct Stores;
 
+#[doc = include_str!("../../docs/guide/src/remote.md")]
+struct Remote;
+
 #[doc = include_str!("../../docs/guide/src/deno.md")]
 struct Deno;
 

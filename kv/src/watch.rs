@@ -63,31 +63,22 @@ impl Kv {
         let keys: Vec<Key> = keys.into_iter().map(Into::into).collect();
         at_most(Limit::WatchKeys, limits.watch_keys, keys.len(), String::new)?;
         keys.iter().try_for_each(|key| limits.check_read_key(key.encoded()))?;
-        let (seen, given) = (None, Vec::new());
-        let store = match self.store() {
-            Store::Here(_) => self,
+        let source = match self.store() {
+            Store::Here(_) => Source::Here(self.subscribe(&keys)?),
             #[cfg(feature = "remote")]
-            Store::There(remote) => {
-                let mut watching = Watching::new(remote, &keys)?;
-                if keys.is_empty() {
-                    watching.end();
-                }
-                return Ok(Watch {
-                    source: Source::There(watching),
-                    keys,
-                    raw: false,
-                    seen,
-                    given,
-                });
-            }
+            Store::There(remote) => Source::There(Watching::new(remote, &keys)?),
         };
+        Ok(Watch { source, keys, raw: false, seen: None, given: Vec::new() })
+    }
+
+    fn subscribe(&self, keys: &[Key]) -> Result<Subscription, Error> {
         // Nothing is ever stored under the empty key.
         let ranges = keys.iter().filter(|key| !key.is_empty()).map(only).collect();
-        let mut subscription = Subscription::new(store, ranges)?;
+        let mut subscription = Subscription::new(self, ranges)?;
         if keys.is_empty() {
             subscription.end();
         }
-        Ok(Watch { source: Source::Here(subscription), keys, raw: false, seen, given })
+        Ok(subscription)
     }
 }
 
@@ -283,22 +274,11 @@ impl Watch {
 
     /// The next frame, whether or not anything has changed in it.
     fn read(&mut self, patience: Patience<'_>) -> Poll<Option<Result<Vec<Entry>, Error>>> {
-        let subscription = match &mut self.source {
-            Source::Here(subscription) => subscription,
+        match &mut self.source {
+            Source::Here(subscription) => look(subscription, &self.keys, &mut self.seen, patience),
             #[cfg(feature = "remote")]
-            Source::There(watching) => return watching.frame(&self.keys, patience),
-        };
-        let snapshot = match ready!(subscription.snapshot(self.seen, patience)) {
-            Some(Ok(snapshot)) => snapshot,
-            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-            None => return Poll::Ready(None),
-        };
-        let entry = |key: &Key| Entry::new(key.clone(), snapshot.get(key.stored())?);
-        let read = subscription.unless_closed(self.keys.iter().map(entry).collect());
-        if matches!(read, Some(Ok(_))) {
-            self.seen = Some(snapshot.at());
+            Source::There(watching) => watching.frame(&self.keys, patience),
         }
-        Poll::Ready(read)
     }
 
     /// Remembers the versionstamps of `frame`, and says whether one is not that of the frame before.
@@ -309,6 +289,26 @@ impl Watch {
         self.given.extend(stamps);
         has_changed
     }
+}
+
+/// The states of the keys, once there is news after the moment that was `seen`.
+fn look(
+    subscription: &mut Subscription,
+    keys: &[Key],
+    seen: &mut Option<Versionstamp>,
+    patience: Patience<'_>,
+) -> Poll<Option<Result<Vec<Entry>, Error>>> {
+    let snapshot = match ready!(subscription.snapshot(*seen, patience)) {
+        Some(Ok(snapshot)) => snapshot,
+        Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+        None => return Poll::Ready(None),
+    };
+    let entry = |key: &Key| Entry::new(key.clone(), snapshot.get(key.stored())?);
+    let read = subscription.unless_closed(keys.iter().map(entry).collect());
+    if matches!(read, Some(Ok(_))) {
+        *seen = Some(snapshot.at());
+    }
+    Poll::Ready(read)
 }
 
 impl Iterator for Watch {

@@ -39,7 +39,9 @@ impl Address {
         };
         let authority = uri.authority().ok_or_else(|| invalid("an URL names a host"))?;
         if authority.as_str().contains('@') {
-            return Err(invalid("an URL holds no name and no password here"));
+            // It is not shown: it may hold a password.
+            let text = "an URL holds no name and no password here";
+            return Err(Error::new(ErrorKind::Invalid, text));
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         if host.is_empty() {

@@ -21,6 +21,7 @@ use icecore_engine::{Engine, Environment, Options, Workers};
 use self::history::History;
 use super::line::{Lease, Pick, Ready};
 use super::message::Begin;
+use crate::store::Store;
 use crate::{Enqueue, Error, ErrorKind, Kv, Limits, ListenOptions, Value, key};
 
 /// Seeds of each of the fault models.
@@ -167,7 +168,7 @@ fn open(disk: Arc<SimDisk>, clock: &Arc<ManualClock>, commit_bytes_max: usize) -
     let random = Arc::new(SeededRandom::new(7));
     let environment = Environment { disk, clock: clock.clone(), random };
     let options = Options { workers: Workers::Manual, commit_bytes_max, ..Options::default() };
-    Kv::new(Engine::open(environment, options).unwrap(), Limits::default(), false)
+    Kv::new(Store::Here(Engine::open(environment, options).unwrap()), Limits::default(), false)
 }
 
 #[test]

@@ -57,6 +57,9 @@ impl Watching {
             told.touch(Versionstamp::new(count));
         });
         remote.remember(&signal);
+        if keys.is_empty() {
+            signal.end();
+        }
         let source = Source { _watching: watching, _remote: Arc::clone(remote) };
         Ok(Watching { signal, newest, seen: 0, source: Some(source) })
     }

@@ -241,7 +241,8 @@ fn values_and_versionstamps_of_other_kinds_are_told_apart_from_nothing() {
 
 #[test]
 fn metadata_may_be_of_many_forms() {
-    let forms: [(fn() -> Answer, Option<ErrorKind>); 9] = [
+    type Form = fn() -> Answer;
+    let forms: [(Form, Option<ErrorKind>); 9] = [
         (|| metadata_of("t", "/v2", 1000, "2099-01-01T00:00:00Z"), Some(ErrorKind::Io)),
         (|| metadata_of("t", "/v2/", 3, "2099-01-01T00:00:00Z"), Some(ErrorKind::Io)),
         (

@@ -12,6 +12,7 @@ use icecore_engine::{Engine, Environment, LogOptions, Options, Workers};
 use icecore_model::Versionstamp;
 
 use crate::queue::{Enqueue, Message, Queue};
+use crate::store::Store;
 use crate::{Commit, Error, Key, Kv, Limits, Value, key};
 
 const QUEUES: [&str; 2] = ["", "jobs"];
@@ -145,7 +146,7 @@ impl History {
             ..Options::default()
         };
         let engine = Engine::open(environment, options).unwrap();
-        let kv = Kv::new(engine, Limits::default(), false);
+        let kv = Kv::new(Store::Here(engine), Limits::default(), false);
         self.queues = QUEUES.iter().map(|name| kv.queue(name)).collect();
         self.kv = Some(kv);
     }
