@@ -1,6 +1,6 @@
 //! What operators see.
 
-use icecore::key;
+use icecore::{Kv, key};
 use icecore_connect::{Served, Server, Settings, store_limits};
 
 use crate::harness::{Harness, TOKEN, tokens};
@@ -59,4 +59,14 @@ async fn plain_http_is_not_spoken_where_others_can_hear_it() {
     assert_eq!(twice, "there are two databases a");
     let wrong = bind("127.0.0.1:0", [None, Some("a/b")], false).await.unwrap_err();
     assert!(wrong.contains("no name of a database"), "{wrong}");
+}
+
+/// With or without the feature `remote` of the crate icecore.
+#[test]
+fn an_url_is_never_taken_for_a_directory() {
+    for url in ["http://127.0.0.1:1/store", "HTTPS://db.example"] {
+        let error = Kv::open(url).unwrap_err();
+        assert_eq!(error.kind(), icecore::ErrorKind::InvalidArgument, "{error}");
+        assert!(!std::path::Path::new(&url[..url.find('/').unwrap()]).exists(), "{url}");
+    }
 }
