@@ -201,7 +201,7 @@ fn float(number: f64) -> JsonPart {
     #[expect(clippy::cast_possible_truncation, reason = "only what comes back exactly is used")]
     let integer = number as i64;
     let is_exact = (integer as f64).to_bits() == number.to_bits();
-    if is_exact && integer.abs() <= EXACT_INTEGER_MAX {
+    if is_exact && integer.unsigned_abs() <= EXACT_INTEGER_MAX.unsigned_abs() {
         return JsonPart::Integer(integer);
     }
     let sign = if number.is_sign_negative() { "-" } else { "" };
