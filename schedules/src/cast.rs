@@ -309,8 +309,9 @@ pub fn observer(stage: &Stage, dice: &mut Dice) -> Result<(), Error> {
         assert!(picture.at() >= newest, "{newest} was waited for");
         stage.history.look(&(after, picture))?;
     }
-    stage.engine.wait_told();
+    // In this order: a commit may become visible after the wait and be told of later still.
     let until = stage.engine.visible().get();
+    stage.engine.wait_told();
     let told_until: Vec<u64> = {
         let stamps = told.stamps.lock().expect("nobody panics");
         stamps.iter().copied().filter(|stamp| *stamp <= until).collect()
