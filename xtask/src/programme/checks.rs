@@ -160,7 +160,7 @@ pub(super) const ALL: &[Check] = &[
     Check {
         id: "B15",
         name: "fuzz",
-        bar: "12 targets",
+        bar: "14 targets",
         gate: form(6, "fuzz"),
         soak: form(8, "fuzz"),
     },
