@@ -3,7 +3,8 @@
 //! `$S` stands for the session token and `$D` for the identity of the database, so that requests
 //! get beyond the door.
 //!
-//! 1. The connection ends when the client has said that nothing follows.
+//! 1. The connection ends when the client has said that nothing follows; one that watches, when it
+//!    has gone.
 //! 2. The first answer over HTTP/1.1, if there is one, is no failure of the server.
 //! 3. Another client is served afterwards.
 
