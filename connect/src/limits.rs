@@ -43,9 +43,8 @@ pub(crate) const WRITE_BODY_MAX: usize = 4 << 20;
 
 /// Bytes of the body of a call about messages.
 pub(crate) const QUEUE_BODY_MAX: usize = 8 << 10;
-/// How long a call waits for a message, unless it says otherwise, and at most.
+/// How long a call waits for a message, unless it says otherwise.
 pub(crate) const WAIT_MS: u64 = 20_000;
-pub(crate) const WAIT_MS_MAX: u64 = 60_000;
 /// How long a receiver has for a message, unless he says otherwise, and at most.
 pub(crate) const LEASE_MS: u64 = 60_000;
 pub(crate) const LEASE_MS_MAX: u64 = 3_600_000;

@@ -24,7 +24,7 @@ use crate::budget::{Kind, Payment, Pool};
 use crate::client::Reader;
 use crate::drive::drive;
 use crate::error::Refusal;
-use crate::limits::{LEASE_MS, LEASE_MS_MAX, LEASES_MAX, VALUE_BYTES_MAX, WAIT_MS, WAIT_MS_MAX};
+use crate::limits::{LEASE_MS, LEASE_MS_MAX, LEASES_MAX, VALUE_BYTES_MAX, WAIT_MS};
 use crate::state::State;
 
 /// What a receiver asks for.
@@ -48,10 +48,8 @@ impl Asked {
     /// Reads a request; an empty one asks for a message of the queue to which clients send.
     pub(crate) fn decode(body: &[u8]) -> Result<Asked, Refusal> {
         let sent = if body.is_empty() { Sent::default() } else { json(body)? };
-        let within =
-            |ms: Option<u64>, usual, max| Duration::from_millis(ms.unwrap_or(usual).min(max));
-        let wait = within(sent.wait_ms, WAIT_MS, WAIT_MS_MAX);
-        let lease = within(sent.lease_ms, LEASE_MS, LEASE_MS_MAX);
+        let wait = Duration::from_millis(sent.wait_ms.unwrap_or(WAIT_MS));
+        let lease = Duration::from_millis(sent.lease_ms.unwrap_or(LEASE_MS).min(LEASE_MS_MAX));
         Ok(Asked { queue: sent.queue, wait, lease })
     }
 }
@@ -197,7 +195,7 @@ impl Drop for Given {
 }
 
 impl Given {
-    /// Waits for a message as long as is asked for, and as the server is not about to end. `of` is
+    /// Waits for a message as long as is asked for and allowed, and as the server is not about to end. `of` is
     /// the place of the database, and its store.
     pub(crate) async fn wait(
         state: &Arc<State>,
@@ -212,13 +210,14 @@ impl Given {
         let mut payment = payment.map_err(|_| Refusal::too_many_messages())?;
         let (database, receive) = (of.0, of.1.queue(&asked.queue).receive_async());
         let state = Arc::clone(state);
+        let wait = asked.wait.min(state.settings.receive_timeout);
         let (mut given, receiver) = oneshot::channel();
         // A task of its own: what it has received when its receiver goes is not just dropped.
         tokio::spawn(async move {
             let mut shutdown = state.shutdown.clone();
             let over = async {
                 tokio::select! {
-                    () = sleep(asked.wait) => {}
+                    () = sleep(wait) => {}
                     () = given.closed() => {}
                     _ = shutdown.wait_for(|is_over| *is_over) => {}
                 }

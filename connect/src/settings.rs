@@ -40,6 +40,8 @@ pub struct Settings {
     pub stall_timeout: Duration,
     /// How long a request waits for its turn.
     pub patience: Duration,
+    /// How long a call waits for a message of a queue, at most.
+    pub receive_timeout: Duration,
     /// How long requests may go on after the server was told to end.
     pub drain_timeout: Duration,
     /// Between the pings of a watch.
@@ -65,6 +67,7 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(30),
             patience: Duration::from_secs(10),
+            receive_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(5),
             clock: Arc::new(SystemClock::new()),

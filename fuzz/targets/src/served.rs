@@ -25,8 +25,8 @@ const PIPE_BYTES: usize = 16 << 10;
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// A connection that goes on for so long after its client has gone does not end.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often the streams of watches say that they live.
-const PING_INTERVAL: Duration = Duration::from_millis(5);
+/// How often the streams of watches say that they live, and how long receivers wait.
+const MOMENT: Duration = Duration::from_millis(5);
 /// The end of a stream that says nothing else: in chunks, and without.
 const PINGS: [&[u8]; 2] = [b"4\r\n\0\0\0\0\r\n4\r\n\0\0\0\0\r\n4\r\n\0\0\0\0\r\n", &[0; 12]];
 /// After so many runs there is a new store: what runs have left in the old one takes memory.
@@ -74,8 +74,14 @@ impl Site {
         let kv = builder.open().expect("there is room in memory");
         let tokens = AccessTokens::parse(TOKEN).expect("it is long enough");
         let address = "127.0.0.1:0".parse().expect("it is an address");
-        let ping_interval = PING_INTERVAL;
-        let settings = Settings { address, clock, random, ping_interval, ..Settings::default() };
+        let settings = Settings {
+            address,
+            clock,
+            random,
+            ping_interval: MOMENT,
+            receive_timeout: MOMENT,
+            ..Settings::default()
+        };
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("there is room for a runtime");
         let served = vec![Served { name: None, kv, tokens, read_only: false }];
