@@ -1,5 +1,5 @@
 //! What the benches share: keys, values, and a store in a temporary directory; and [`compare`], the
-//! suite that compares the store with others.
+//! suite that compares the store with others; and [`large`], a load of more than fits into memory.
 //!
 //! Keys are about 25 bytes and values 100, half of them random, so that the figures of all layers
 //! can be laid side by side.
@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod compare;
+pub mod large;
 
 use icecore_disk::random::SeededRandom;
 use icecore_engine::keyspace::DATA;

@@ -55,6 +55,21 @@ impl MemoryGroup {
         process::write_file(&path.join("cgroup.procs"), &std::process::id().to_string())
     }
 
+    /// The most memory that the group has ever had, where the system counts it.
+    pub fn peak(&self) -> Option<u64> {
+        let files = ["memory.peak", "memory.max_usage_in_bytes"];
+        files.iter().find_map(|name| process::read_file(self.path.join(name))?.trim().parse().ok())
+    }
+
+    /// Puts this process back where the group was made.
+    ///
+    /// # Errors
+    /// When it is not let in there.
+    pub fn leave(&self) -> Result<()> {
+        let parent = self.path.parent().ok_or("a group is made within another")?;
+        MemoryGroup::enter(parent)
+    }
+
     /// Removes the group, which must be empty.
     ///
     /// # Errors
