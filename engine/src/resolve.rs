@@ -49,11 +49,13 @@ enum PointChange<'a> {
 /// Below this many points, looking at each is faster than hashing.
 const SCAN_MAX: usize = 8;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Effects<'a> {
     points: Vec<Point<'a>>,
-    /// From key to place in `points`; filled only beyond [`SCAN_MAX`] points.
-    places: HashMap<Vec<u8>, usize>,
+    /// Whether all points came in the order of their keys, as they do when sorted data is loaded.
+    is_sorted: bool,
+    /// From key to place in `points`; filled only where these are not sorted, and [`SCAN_MAX`] or more.
+    places: HashMap<Cow<'a, [u8]>, usize>,
     ranges: Vec<(&'a [u8], &'a [u8])>,
 }
 
@@ -70,7 +72,7 @@ pub(crate) fn resolve(
     {
         return Ok(expires_at);
     }
-    let mut effects = Effects::default();
+    let mut effects = Effects::new(mutations.len());
     for mutation in mutations {
         effects.add(mutation, stamp, base)?;
     }
@@ -106,6 +108,15 @@ fn encode_put(key: &[u8], value: &[u8], expires_at: Option<Timestamp>, out: &mut
 }
 
 impl<'a> Effects<'a> {
+    fn new(mutations: usize) -> Effects<'a> {
+        Effects {
+            points: Vec::with_capacity(mutations),
+            is_sorted: true,
+            places: HashMap::new(),
+            ranges: Vec::new(),
+        }
+    }
+
     fn add(
         &mut self,
         mutation: &Mutation<'a>,
@@ -154,7 +165,11 @@ impl<'a> Effects<'a> {
     }
 
     fn find(&self, key: &[u8]) -> Option<usize> {
-        if self.places.is_empty() {
+        if self.is_sorted {
+            let is_new = self.points.last().is_none_or(|last| *last.key < *key);
+            let search = || self.points.binary_search_by(|point| (*point.key).cmp(key));
+            if is_new { None } else { search().ok() }
+        } else if self.places.is_empty() {
             self.points.iter().position(|point| *point.key == *key)
         } else {
             self.places.get(key).copied()
@@ -166,13 +181,12 @@ impl<'a> Effects<'a> {
             self.points[place].change = change;
             return;
         }
+        self.is_sorted &= self.points.last().is_none_or(|last| last.key < key);
         self.points.push(Point { key, change });
-        if self.points.len() == SCAN_MAX {
-            let places = self.points.iter().enumerate();
-            self.places = places.map(|(place, point)| (point.key.to_vec(), place)).collect();
-        } else if self.points.len() > SCAN_MAX {
-            let place = self.points.len() - 1;
-            self.places.insert(self.points[place].key.to_vec(), place);
+        if !self.is_sorted && self.points.len() >= SCAN_MAX {
+            let known = self.places.len();
+            let points = self.points.iter().enumerate().skip(known);
+            self.places.extend(points.map(|(place, point)| (point.key.clone(), place)));
         }
     }
 

@@ -72,6 +72,8 @@ impl List {
     ) -> NodeRef<'a> {
         self.pages.insert((bump, arena), key, |bump, hint| {
             let Place { before, after } = self.walk(hint, key);
+            let is_exact = || before.map(NodeRef::key) == hint.map(NodeRef::key);
+            debug_assert!(is_exact(), "the pages are not in order");
             let first = first(bump);
             let node = place(bump, arena, Node::new(first, before, hash), 1, &[key]);
             node.links()[0].store(after);
@@ -146,6 +148,31 @@ mod tests {
                 let Place { before, after } = list.find(key);
                 prop_assert_eq!(before.map(NodeRef::key), inserted.range(..&key[..]).next_back().copied());
                 prop_assert_eq!(after.map(NodeRef::key), inserted.range(&key[..]..).next().copied());
+            }
+        }
+    }
+
+    /// The first key of a branch is not the least of its keys: what comes below goes to its first
+    /// child all the same, and what all of the branch's keys have in common must be known without it.
+    #[test]
+    fn hints_are_exact_where_keys_have_come_ever_lower() {
+        let (falls, per_fall) = if cfg!(miri) { (3, 70) } else { (300, 140) };
+        for digits in [1, 2, 3] {
+            let pool = ArenaPool::new(CHUNK_BYTES_MIN, 0);
+            let (arena, mut bump, list) = (Arena::new(&pool), Bump::new(), List::new());
+            let mut inserted = BTreeSet::new();
+            for fall in (0..falls).rev() {
+                for place in 0..per_fall {
+                    let scattered = place * 61 % per_fall;
+                    let key = format!("{fall:05}{scattered:0digits$}-{place}").into_bytes();
+                    list.insert((&mut bump, &arena), (&key, 0), |bump| {
+                        chain::make(bump, &arena, None, Versionstamp::new(1), Change::Delete)
+                    });
+                    inserted.insert(key);
+                }
+            }
+            for key in &inserted {
+                assert_eq!(list.pages.hint(key).map(NodeRef::key), Some(&key[..]));
             }
         }
     }

@@ -12,7 +12,8 @@
 //! 2. To the inserter, and to a reader that meets no insertion, the hint is exact: the last key
 //!    that is at most the one sought, or no key if all are greater.
 //! 3. A child has the keys from its own separator up to the next one; the first child of a branch
-//!    has also what is smaller than its separator.
+//!    has also what is smaller than its separator, which therefore says nothing: it may even be greater
+//!    than the next one. No search looks at it, and the common bytes are those of the others.
 
 use std::cmp::Ordering as Order;
 
@@ -94,22 +95,28 @@ impl<'a> PageRef<'a> {
         self.get().keys[i].load()
     }
 
-    /// How many of the page's keys are at most `key`.
+    /// The number of the first key that means something: in a branch, the second.
+    #[inline]
+    fn least(self) -> usize {
+        usize::from(!self.links().is_empty())
+    }
+
+    /// How many of the page's keys are at most `key`. In a branch the first one always counts as such.
     #[inline]
     fn up_to(self, key: &[u8]) -> usize {
         let page = self.get();
-        let count = self.count();
+        let (least, count) = (self.least(), self.count());
         let prefix_bytes = page.prefix_bytes.load(Ordering::Acquire) as usize;
-        let Some(first) = self.key(0) else { return 0 };
+        let Some(first) = self.key(least).filter(|_| least < count) else { return count };
         let prefix = first.key().get(..prefix_bytes).unwrap_or(first.key());
         match key.get(..prefix_bytes).unwrap_or(key).cmp(prefix) {
-            Order::Less => return 0,
+            Order::Less => return least,
             Order::Greater => return count,
             Order::Equal => {}
         }
         let sought = head(key, prefix_bytes);
         let head_at = |i: usize| page.heads[i].load(Ordering::Relaxed);
-        let from = partition(0, count, |i| head_at(i) < sought);
+        let from = partition(least, count, |i| head_at(i) < sought);
         let to = partition(from, count, |i| head_at(i) == sought);
         partition(from, to, |i| self.key(i).is_some_and(|node| node.key() <= key))
     }
@@ -142,16 +149,17 @@ impl<'a> PageRef<'a> {
         let prefix_bytes = page.prefix_bytes.load(Ordering::Relaxed) as usize;
         page.heads[i].store(head(node.key(), prefix_bytes), Ordering::Relaxed);
         self.set_count(count + 1);
-        // Between the first and the last key all have the prefix.
-        if (i == 0 || i == count) && self.common_bytes() < prefix_bytes {
+        // Between the least and the last key all have the prefix.
+        if (i == self.least() || i == count) && self.common_bytes() < prefix_bytes {
             self.make_heads();
         }
     }
 
-    /// How many bytes the page's keys have in common.
+    /// How many bytes the page's keys have in common, of those that mean something.
     fn common_bytes(self) -> usize {
-        match (self.key(0), self.key(self.count() - 1)) {
-            (Some(first), Some(last)) => common_bytes(first.key(), last.key()),
+        let (least, count) = (self.least(), self.count());
+        match (self.key(least), self.key(count - 1)) {
+            (Some(first), Some(last)) if least < count => common_bytes(first.key(), last.key()),
             _ => 0,
         }
     }

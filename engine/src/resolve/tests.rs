@@ -276,21 +276,25 @@ fn a_base_that_cannot_be_read_fails_the_update() {
 }
 
 #[test]
-fn nothing_changes_when_points_are_found_by_hash() {
-    let keys: Vec<String> = (0..3 * SCAN_MAX).map(|i| format!("k{i:02}")).collect();
-    let mut mutations: Vec<_> = keys.iter().map(|key| set(key, "1")).collect();
-    mutations.extend(keys.iter().step_by(2).map(|key| exclaim(key)));
-    mutations.push(delete("k01"));
-    let expected: Vec<String> = keys
-        .iter()
-        .enumerate()
-        .map(|(i, key)| match i {
-            1 => "delete k01".to_owned(),
-            _ if i % 2 == 0 => format!("put {key}=1!"),
-            _ => format!("put {key}=1"),
-        })
-        .collect();
-    assert_eq!(resolved(&State::default(), &mutations), expected);
+fn nothing_changes_with_the_way_in_which_points_are_found() {
+    let sorted: Vec<String> = (0..3 * SCAN_MAX).map(|i| format!("k{i:02}")).collect();
+    let reversed: Vec<String> = sorted.iter().rev().cloned().collect();
+    let turning = |place: usize| [&sorted[..place], &reversed[..sorted.len() - place]].concat();
+    for keys in [sorted.clone(), reversed.clone(), turning(2), turning(2 * SCAN_MAX)] {
+        let mut mutations: Vec<_> = keys.iter().map(|key| set(key, "1")).collect();
+        mutations.extend(keys.iter().step_by(2).map(|key| exclaim(key)));
+        mutations.push(delete("k01"));
+        let ends = |key: &String| keys.iter().step_by(2).any(|exclaimed| exclaimed == key);
+        let expected: Vec<String> = keys
+            .iter()
+            .map(|key| match key.as_str() {
+                "k01" => "delete k01".to_owned(),
+                _ if ends(key) => format!("put {key}=1!"),
+                _ => format!("put {key}=1"),
+            })
+            .collect();
+        assert_eq!(resolved(&State::default(), &mutations), expected);
+    }
 }
 
 /// A mutation of single-letter keys, as a value.
