@@ -29,6 +29,13 @@ pub trait Faults: Send + Sync {
     }
 }
 
+/// Brings parts of a mapping into memory before they are read.
+pub trait Fetch: Send + Sync {
+    /// `range`, which is not empty and lies within the mapping, is about to be read. Nothing comes of
+    /// it but time: where it cannot be brought, whoever reads it learns why.
+    fn fetch(&self, range: Range<usize>);
+}
+
 /// The bytes of a mapped file. Cloning is cheap and shares the mapping, which lives until the last
 /// clone and the last [`Bytes`] cut from it are gone.
 #[derive(Clone)]
@@ -37,6 +44,7 @@ pub struct Region {
     faults: Option<Arc<dyn Faults>>,
     /// While this is false, there is no fault.
     alarm: &'static AtomicBool,
+    fetch: Option<Arc<dyn Fetch>>,
 }
 
 /// A part of a mapping that cannot be read.
@@ -49,7 +57,7 @@ pub struct MapFault {
 impl Region {
     /// A region over `bytes`, all of which can be read unless `faults` objects.
     pub fn new(bytes: Bytes, faults: Option<Arc<dyn Faults>>) -> Region {
-        Region { bytes, faults, alarm: &ALWAYS }
+        Region { bytes, faults, alarm: &ALWAYS, fetch: None }
     }
 
     /// As [`Region::new`], but `faults` is asked only when `alarm` is true. It becomes true before
@@ -59,7 +67,22 @@ impl Region {
         faults: Arc<dyn Faults>,
         alarm: &'static AtomicBool,
     ) -> Region {
-        Region { bytes, faults: Some(faults), alarm }
+        Region { bytes, faults: Some(faults), alarm, fetch: None }
+    }
+
+    /// The same, with somebody who can bring parts of it into memory.
+    #[must_use]
+    pub(crate) fn fetched_by(self, fetch: Arc<dyn Fetch>) -> Region {
+        Region { fetch: Some(fetch), ..self }
+    }
+
+    /// What of `range` lies within the mapping is about to be read: it is brought into memory
+    /// meanwhile, where the disk can do that.
+    pub fn expect(&self, range: Range<usize>) {
+        let range = range.start..range.end.min(self.len());
+        if let Some(fetch) = self.fetch.as_deref().filter(|_| !range.is_empty()) {
+            fetch.fetch(range);
+        }
     }
 
     /// The length of the mapped file in bytes.

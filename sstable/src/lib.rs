@@ -56,6 +56,7 @@ pub mod table;
 pub mod versions;
 pub mod writer;
 
+mod ahead;
 mod block;
 mod blocks;
 mod filter;

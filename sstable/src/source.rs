@@ -112,6 +112,15 @@ impl Source {
         region.slice(self.bounded(handle)?).map_err(|e| self.fault(e))
     }
 
+    /// This range is about to be read. A file that is not mapped is read by calls whose order the system
+    /// sees by itself.
+    pub(crate) fn expect(&self, range: Range<u64>) {
+        if let Backing::Mapped(region) = &self.backing {
+            let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+            region.expect(place(range.start)..place(range.end));
+        }
+    }
+
     /// Whether no part of it was found to be unreadable since it was mapped.
     #[inline]
     pub(crate) fn is_whole(&self) -> bool {

@@ -18,7 +18,7 @@ pub struct Versions {
 
 impl Versions {
     pub(crate) fn new(table: Arc<Table>) -> Versions {
-        Versions { walk: Walk::new(table) }
+        Versions { walk: Walk::long(table) }
     }
 
     /// To the first entry.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use icecore_model::{Entry, Malformed, Versionstamp};
 
+use crate::ahead::Ahead;
 use crate::block::{DataBlock, Raw, Shape};
 use crate::error::Error;
 use crate::format::Handle;
@@ -35,6 +36,7 @@ pub(crate) struct Walk {
     same_key: bool,
     /// The key before, while a block is entered.
     scratch: Vec<u8>,
+    ahead: Ahead,
     failure: Option<Error>,
 }
 
@@ -63,8 +65,18 @@ impl Block {
 
 impl Walk {
     pub(crate) fn new(table: Arc<Table>) -> Walk {
+        Walk::with(table, Ahead::new())
+    }
+
+    /// For who will go on for long.
+    pub(crate) fn long(table: Arc<Table>) -> Walk {
+        Walk::with(table, Ahead::long())
+    }
+
+    fn with(table: Arc<Table>, ahead: Ahead) -> Walk {
         Walk {
             table,
+            ahead,
             place: Place::After,
             block: None,
             left: None,
@@ -236,6 +248,10 @@ impl Walk {
         std::mem::swap(&mut self.block, &mut self.left);
         if self.block.as_ref().is_some_and(|block| block.ordinal == ordinal) {
             return Ok(());
+        }
+        let place = handle.offset..handle.offset.saturating_add(handle.bytes);
+        if let Some(range) = self.ahead.enter(ordinal, place) {
+            self.table.blocks.source.expect(range);
         }
         let (body, in_place) = self.table.blocks.pinned(ordinal, handle)?;
         let shape = DataBlock::new(&body)

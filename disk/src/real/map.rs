@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use memmap2::{Advice, Mmap};
 
 use super::sigbus;
 use super::watched::{ALARM, Watch};
-use crate::region::Region;
+use crate::region::{Fetch, Region};
 
 /// How a mapping will be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,16 +28,29 @@ pub(super) enum Access {
     Unknown,
 }
 
-/// A mapping that is watched for as long as it lives. The fields are dropped in their order.
+/// A mapping, watched for as long as it lives if it is. The fields are dropped in their order.
 #[derive(Debug)]
-struct Watching {
-    _watch: Watch,
+struct Mapping {
+    _watch: Option<Watch>,
     map: Mmap,
 }
 
-impl AsRef<[u8]> for Watching {
+/// A share in a mapping.
+#[derive(Debug)]
+struct Share(Arc<Mapping>);
+
+impl AsRef<[u8]> for Share {
     fn as_ref(&self) -> &[u8] {
-        &self.map
+        &self.0.map
+    }
+}
+
+impl Fetch for Mapping {
+    fn fetch(&self, range: Range<usize>) {
+        let advised = self.map.advise_range(Advice::WillNeed, range.start, range.len());
+        // A system that does not take the advice reads the pages when they are asked for, and tells
+        // then whatever is wrong with them.
+        drop(advised);
     }
 }
 
@@ -56,13 +70,18 @@ pub(super) fn map(file: &File, access: Access, watched: bool) -> io::Result<Regi
             _ => Err(e),
         })?;
     }
-    if !watched {
-        return Ok(Region::new(Bytes::from_owner(map), None));
-    }
-    let start = map.as_ptr().addr();
-    let watch = Watch::new(start..start + map.len());
-    let faults = Arc::new(watch.faults());
-    Ok(Region::alarmed(Bytes::from_owner(Watching { _watch: watch, map }), faults, &ALARM))
+    let watch = watched.then(|| {
+        let start = map.as_ptr().addr();
+        Watch::new(start..start + map.len())
+    });
+    let faults = watch.as_ref().map(|watch| Arc::new(watch.faults()));
+    let mapping = Arc::new(Mapping { _watch: watch, map });
+    let bytes = Bytes::from_owner(Share(Arc::clone(&mapping)));
+    let region = match faults {
+        Some(faults) => Region::alarmed(bytes, faults, &ALARM),
+        None => Region::new(bytes, None),
+    };
+    Ok(region.fetched_by(mapping))
 }
 
 #[expect(unsafe_code, reason = "a mapping of a file cannot be made safely")]

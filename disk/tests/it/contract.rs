@@ -36,6 +36,7 @@ macro_rules! contract_tests {
             a_removed_file_stays_usable_through_its_handles,
             a_mapping_shows_the_whole_file,
             an_empty_file_maps_to_an_empty_region,
+            a_mapping_is_the_same_whatever_part_of_it_is_expected_to_be_read,
             a_mapping_outlives_its_handle_and_its_name,
             the_directory_can_be_synced_at_any_time,
             there_is_free_space_to_ask_for,
@@ -322,6 +323,18 @@ pub(crate) fn an_empty_file_maps_to_an_empty_region(disk: Handle) {
     let region = disk.create(Name::Table(1)).unwrap().map().unwrap();
     assert!(region.is_empty());
     assert_eq!(region.view(0..0), Ok(&[][..]));
+}
+
+pub(crate) fn a_mapping_is_the_same_whatever_part_of_it_is_expected_to_be_read(disk: Handle) {
+    let bytes: Vec<u8> = (0..=250u8).cycle().take(50_000).collect();
+    let file = create(&disk, Name::Table(1), &bytes);
+    file.sync().unwrap();
+    let region = file.map().unwrap();
+    for range in [0..1, 4_095..4_097, 10_000..10_000, 49_999..60_000, 70_000..80_000, 0..usize::MAX]
+    {
+        region.expect(range);
+        assert_eq!(all(&region), bytes);
+    }
 }
 
 pub(crate) fn a_mapping_outlives_its_handle_and_its_name(disk: Handle) {
