@@ -1,6 +1,6 @@
 //! `icecore copy`: everything that one place holds, into another.
 //!
-//! Places are stores, dumps and Deno's own file. Each that can be read is a [`Source`], each that
+//! Places are stores, here or behind an URL, dumps and Deno's own file. Each that can be read is a [`Source`], each that
 //! can be written a [`Sink`]; `transfer` moves records between any two of them, and compares what
 //! was read with what is there afterwards.
 
@@ -15,25 +15,30 @@ mod transfer;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use self::digest::Sum;
 use self::place::Place;
-use self::record::Record;
+use self::record::{Message, Record};
 use self::transfer::Copied;
 use crate::failure::Failure;
 use crate::print;
 
 /// Copy everything that one place holds into another, and verify the copy.
 ///
-/// SRC and DST are the directory of a store, or a dump, which is a file that ends in .ndjson, or -
-/// for standard input and output. SRC may also be the kv.sqlite3 of Deno. Keys, values and expiries
-/// are copied byte for byte, and messages that were not yet delivered. Versionstamps cannot be given
-/// to another store: entries get those of the copy's commits. A dump records them.
+/// SRC and DST are the directory of a store, the URL of one that speaks KV Connect, or a dump, which
+/// XX values and expiries are copied byte for byte, and messages that were not yet
+/// delivered. Versionstamps cannot be given to another store: entries get those of the copy's commits.
+/// A dump records them.
 ///
 /// The source is read at one moment and not changed. Afterwards the copy is read back; count and
-/// hash of both sides must be equal. A copy into a store that was interrupted goes on with --resume.
+/// hash of both sides must be equal. A copy that was interrupted goes on with --resume, except a dump.
+///
+/// KV Connect does not tell when entries expire, nor which messages wait: a copy from an URL has
+/// entries that last, and no messages; and it reads page by page, not at one moment. The access token
+/// is in the variable DENO_KV_ACCESS_TOKEN, or in a file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What is copied.
@@ -50,16 +55,30 @@ pub(crate) struct Args {
     /// Go on with a copy into a store that was interrupted. SRC must be as it was.
     #[arg(long)]
     resume: bool,
+    /// The file with the access token of SRC.
+    #[arg(long, value_name = "FILE")]
+    src_token_file: Option<PathBuf>,
+    /// The file with the access token of DST.
+    #[arg(long, value_name = "FILE")]
+    dst_token_file: Option<PathBuf>,
+    /// Send tokens and data to another machine without TLS.
+    #[arg(long)]
+    insecure_http: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
 /// Where records come from: entries in the order of their keys, then messages, queue by queue, in
-/// the order of their delivery. All are of one moment.
+/// the order of their delivery. All are of one moment, unless it warns.
 trait Source {
     /// What tells it from other sources, and from itself at other moments.
     fn identity(&self) -> &str;
+
+    /// What the copy will not have, if anything.
+    fn warning(&self) -> Option<&'static str> {
+        None
+    }
 
     /// The next record; `None` at the end. It may have expired.
     fn next(&mut self) -> Result<Option<Record>, Failure>;
@@ -73,8 +92,14 @@ trait Sink {
     /// Writes records, all or none if it can be resumed, and notes how far the copy got.
     fn write(&mut self, batch: &[Record], reached: &Position) -> Result<(), Failure>;
 
-    /// Whether it holds more than what is copied, so that it is compared entry by entry.
-    fn is_merge(&self) -> bool {
+    /// Whether it takes such a message.
+    fn takes(&self, _message: &Message) -> bool {
+        true
+    }
+
+    /// Whether it cannot be compared as a whole, but entry by entry: it holds more than what is copied,
+    /// or does not tell all that it holds.
+    fn is_compared_by_entry(&self) -> bool {
         false
     }
 
@@ -118,6 +143,7 @@ struct Answer {
     destination: Option<Side>,
     expired: u64,
     messages_not_compared: u64,
+    messages_not_copied: u64,
 }
 
 #[derive(Serialize)]
@@ -128,8 +154,12 @@ struct Side {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let mut source = args.src.source()?;
+    let mut source = args.src.source(args)?;
     let mut sink = args.dst.sink(args)?;
+    if let Some(warning) = source.warning() {
+        writeln!(io::stderr(), "{warning}")
+            .map_err(|error| Failure::io("write to standard error", &error))?;
+    }
     let copied = transfer::transfer(&mut *source, &mut *sink)?;
     let text = if args.json { json(&copied) } else { lines(&copied) };
     // Where the dump goes to standard output, what is said of it goes elsewhere.
@@ -159,6 +189,7 @@ fn json(copied: &Copied) -> String {
         destination: copied.destination.map(side),
         expired: copied.expired,
         messages_not_compared: copied.messages_not_compared,
+        messages_not_copied: copied.messages_not_copied,
     };
     serde_json::to_string(&answer).expect("plain structs of numbers and texts serialize")
 }
@@ -182,6 +213,11 @@ fn lines(copied: &Copied) -> String {
     note(
         copied.messages_not_compared,
         "messages were copied and not read back, because the destination may have others",
+    );
+    note(
+        copied.messages_not_copied,
+        "messages were not copied: DST takes none with the name of a queue, none that is no value of \
+         JavaScript, and over KV Connect none with one attempt alone",
     );
     text.trim_end().to_owned()
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use icecore::{Builder, Kv, Limits};
+
 use super::dump::{DumpSink, DumpSource};
 use super::store::{StoreSink, StoreSource};
 use super::{Args, Sink, Source};
@@ -43,12 +45,15 @@ impl FromStr for Place {
 
 impl Place {
     /// Opens it to read from it.
-    pub(super) fn source(&self) -> Result<Box<dyn Source>, Failure> {
+    pub(super) fn source(&self, args: &Args) -> Result<Box<dyn Source>, Failure> {
         match self {
             Place::Pipe => Ok(Box::new(DumpSource::from_stdin()?)),
             Place::Dump(path) => Ok(Box::new(DumpSource::open_whole(path)?)),
-            Place::Sqlite(path) => sqlite(path),
-            Place::Remote(url) => Err(remote(url)),
+            Place::Sqlite(path) => sqlite_source(path),
+            Place::Remote(url) => {
+                let token = args.src_token_file.as_deref();
+                Ok(Box::new(StoreSource::open_far(url, remote(url, token, args)?)?))
+            }
             Place::Store(path) => Ok(Box::new(StoreSource::open(path)?)),
         }
     }
@@ -59,37 +64,69 @@ impl Place {
             let what = "--overwrite is for dumps: a store is never emptied by a copy";
             return Err(Failure::problem(what).hint("name a new directory, or use --merge"));
         }
-        if (args.merge || args.resume) && !matches!(self, Place::Store(_)) {
-            let what = "--merge and --resume are for stores: a dump is written as a whole";
+        let is_store = matches!(self, Place::Store(_) | Place::Remote(_));
+        let is_resumed = is_store || matches!(self, Place::Sqlite(_));
+        if args.merge && !is_store || args.resume && !is_resumed {
+            let what =
+                "--merge is for stores, --resume for all but dumps, which are written as a whole";
             return Err(Failure::problem(what).hint("run it without them"));
         }
         match self {
             Place::Pipe => Ok(Box::new(DumpSink::to_stdout())),
             Place::Dump(path) => Ok(Box::new(DumpSink::to_file(path, args.overwrite)?)),
-            Place::Sqlite(_) => {
-                let what = "Deno's kv.sqlite3 can be copied from, but not to";
-                Err(Failure::problem(what).hint("serve a store to Deno with icecore serve"))
+            Place::Sqlite(path) => sqlite_sink(path, args),
+            Place::Remote(url) => {
+                let token = args.dst_token_file.as_deref();
+                Ok(Box::new(StoreSink::open_far(remote(url, token, args)?, args)?))
             }
-            Place::Remote(url) => Err(remote(url)),
             Place::Store(path) => Ok(Box::new(StoreSink::open(path, args)?)),
         }
     }
 }
 
-fn remote(url: &str) -> Failure {
-    Failure::problem(format!("{url}: this version cannot copy over KV Connect"))
-        .hint("end the server, and name the directory of its store")
+/// How the store at `url` is reached. Without a file, the token is where Deno's programs have it.
+fn remote(url: &str, token_file: Option<&Path>, args: &Args) -> Result<Builder, Failure> {
+    let builder = Kv::builder(url).limits(Limits::none()).insecure_http(args.insecure_http);
+    match token_file {
+        None => Ok(builder),
+        Some(file) => Ok(builder.access_token(token_in(file)?)),
+    }
+}
+
+/// The first line that is no comment, as in the files that `icecore serve` reads.
+fn token_in(file: &Path) -> Result<String, Failure> {
+    let unread = |e| Failure::io(&format!("read {}", file.display()), &e);
+    let text = std::fs::read_to_string(file).map_err(unread)?;
+    let token = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    token
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::problem(format!("there is no access token in {}", file.display())))
 }
 
 #[cfg(feature = "sqlite")]
-fn sqlite(path: &Path) -> Result<Box<dyn Source>, Failure> {
+fn sqlite_source(path: &Path) -> Result<Box<dyn Source>, Failure> {
     Ok(Box::new(super::deno::DenoSource::open(path)?))
 }
 
+#[cfg(feature = "sqlite")]
+fn sqlite_sink(path: &Path, args: &Args) -> Result<Box<dyn Sink>, Failure> {
+    Ok(Box::new(super::deno::DenoSink::open(path, args)?))
+}
+
 #[cfg(not(feature = "sqlite"))]
-fn sqlite(path: &Path) -> Result<Box<dyn Source>, Failure> {
+fn sqlite_source(path: &Path) -> Result<Box<dyn Source>, Failure> {
+    Err(without_sqlite(path))
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn sqlite_sink(path: &Path, _: &Args) -> Result<Box<dyn Sink>, Failure> {
+    Err(without_sqlite(path))
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn without_sqlite(path: &Path) -> Failure {
     let what = format!("{}: this command was built without SQLite", path.display());
-    Err(Failure::problem(what).hint("build it with the feature sqlite"))
+    Failure::problem(what).hint("build it with the feature sqlite")
 }
 
 #[expect(clippy::disallowed_methods, reason = "a file of the operator, not of a store")]

@@ -1,4 +1,4 @@
-//! Stores, as sources and as destinations.
+//! Stores, as sources and as destinations, in a directory or behind an URL.
 //!
 //! A copy that is not finished has left a mark under [`mark`]: which source it came from, and how
 //! far it got. Every commit of the copy sets it together with what it copies, and the last one
@@ -7,40 +7,77 @@
 //! 1. *What is below the mark's position was copied, and nothing above it*, at whatever moment the
 //!    process ends: both are one commit.
 //! 2. *A message is sent once*: its place is part of that position.
+//! 3. What a store behind an URL does not tell (expiries, messages) is not compared. Expiries are taken
+//!    as those of the source, so that entries that expire meanwhile are left out on both sides.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use icecore::{
-    Atomic, Commit, Durability, Enqueue, Expiry, Key, Kv, Limits, List, Queue, Selector, key,
+    Atomic, Builder, Commit, Durability, Enqueue, Expiry, Key, Kv, Limits, List, Queue, Selector,
+    Value, key,
 };
 use serde::{Deserialize, Serialize};
 
 use super::place::ms;
 use super::record::{Entry, Message, Record};
-use super::{Args, Position, Sink, Source};
+use super::{Args, Position, Sink, Source, hex};
 use crate::failure::Failure;
 use crate::store;
 
 /// So many messages are read at once.
 const MESSAGES_READ: usize = 100;
 
+/// So many keys may be read at once over KV Connect.
+const FAR_KEYS_READ: usize = 10;
+
 /// The key under which an unfinished copy is noted in its destination.
-fn mark() -> Key {
+pub(super) fn mark() -> Key {
     key!["icecore", "unfinished copy"]
 }
 
 /// What is noted there.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
-struct Mark {
-    source: String,
-    merge: bool,
-    reached: Position,
+pub(super) struct Mark {
+    pub(super) source: String,
+    pub(super) merge: bool,
+    pub(super) reached: Position,
+}
+
+impl Mark {
+    pub(super) fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers serialize")
+    }
+
+    /// The mark to go on from, where there is one or somebody asks for it, but not both are right.
+    pub(super) fn resumed(
+        noted: Option<Mark>,
+        resume: bool,
+        source: &str,
+    ) -> Result<Mark, Failure> {
+        match noted {
+            Some(_) if !resume => {
+                let what = "the destination is a copy that was not finished";
+                Err(Failure::problem(what).hint("--resume"))
+            }
+            None => {
+                let what = "there is nothing to resume: no unfinished copy is in the destination";
+                Err(Failure::problem(what).hint("run it without --resume"))
+            }
+            Some(noted) if noted.source != source => {
+                let of = noted.source;
+                let what = format!("the unfinished copy is one of {of}; the source is {source}");
+                Err(Failure::problem(what).hint("begin with a new destination"))
+            }
+            Some(noted) => Ok(noted),
+        }
+    }
 }
 
 /// A store that is read, at one moment.
 pub(crate) struct StoreSource {
     identity: String,
+    is_far: bool,
     entries: Option<List>,
     messages: Messages,
     _kv: Kv,
@@ -55,16 +92,34 @@ impl StoreSource {
             return Err(Failure::problem(what).hint("finish it with --resume"));
         }
         let snapshot = kv.snapshot()?;
-        let id: String = kv.id().iter().map(|byte| format!("{byte:02x}")).collect();
-        let identity = format!("the store {id} at {}", snapshot.versionstamp());
+        let identity = format!("the store {} at {}", hex(&kv.id()), snapshot.versionstamp());
         let (entries, messages) = (Some(snapshot.list(Selector::all())), Messages::of(&kv)?);
-        Ok(StoreSource { identity, entries, messages, _kv: kv })
+        Ok(StoreSource { identity, is_far: false, entries, messages, _kv: kv })
+    }
+
+    /// The store behind an URL.
+    pub(crate) fn open_far(url: &str, builder: Builder) -> Result<StoreSource, Failure> {
+        let kv = builder.read_only(true).open()?;
+        if kv.get(mark())?.is_present() {
+            let what = format!("{url} is a copy that was not finished");
+            return Err(Failure::problem(what).hint("finish it with --resume"));
+        }
+        let identity = format!("the store {} at {url}", hex(&kv.id()));
+        let entries = Some(kv.list(Selector::all()));
+        Ok(StoreSource { identity, is_far: true, entries, messages: Messages::none(), _kv: kv })
     }
 }
 
 impl Source for StoreSource {
     fn identity(&self) -> &str {
         &self.identity
+    }
+
+    fn warning(&self) -> Option<&'static str> {
+        self.is_far.then_some(
+            "KV Connect does not tell when entries expire, nor which messages wait: the copy has \
+             entries that last, and no messages. Writes meanwhile may be in it or not",
+        )
     }
 
     fn next(&mut self) -> Result<Option<Record>, Failure> {
@@ -95,9 +150,13 @@ struct Messages {
 }
 
 impl Messages {
+    fn none() -> Messages {
+        Messages { queues: Vec::new(), page: Vec::new().into_iter(), last: None }
+    }
+
     fn of(kv: &Kv) -> Result<Messages, Failure> {
         let queues = Queue::names(kv)?.iter().rev().map(|name| kv.queue(name)).collect();
-        Ok(Messages { queues, page: Vec::new().into_iter(), last: None })
+        Ok(Messages { queues, ..Messages::none() })
     }
 
     fn next(&mut self) -> Result<Option<Message>, Failure> {
@@ -142,14 +201,28 @@ pub(crate) struct StoreSink {
     source: String,
     merge: bool,
     resume: bool,
+    is_far: bool,
 }
 
 impl StoreSink {
     /// The store in this directory, which is made if there is none.
     pub(crate) fn open(path: &Path, args: &Args) -> Result<StoreSink, Failure> {
-        let kv = Kv::builder(path).limits(Limits::none()).open()?;
+        Ok(StoreSink::new(Kv::builder(path).limits(Limits::none()).open()?, args, false))
+    }
+
+    /// The store behind an URL.
+    pub(crate) fn open_far(builder: Builder, args: &Args) -> Result<StoreSink, Failure> {
+        Ok(StoreSink::new(builder.open()?, args, true))
+    }
+
+    fn new(kv: Kv, args: &Args, is_far: bool) -> StoreSink {
         let (merge, resume) = (args.merge, args.resume);
-        Ok(StoreSink { kv, source: String::new(), merge, resume })
+        StoreSink { kv, source: String::new(), merge, resume, is_far }
+    }
+
+    /// So many keys may be read at once.
+    fn keys_read(&self) -> usize {
+        if self.is_far { FAR_KEYS_READ } else { usize::MAX }
     }
 
     fn noted(&self) -> Result<Option<Mark>, Failure> {
@@ -166,14 +239,13 @@ impl StoreSink {
 
     fn marked<'kv>(&self, atomic: Atomic<'kv>, reached: &Position) -> Atomic<'kv> {
         let (source, merge) = (self.source.clone(), self.merge);
-        let mark_of = Mark { source, merge, reached: reached.clone() };
-        let text = serde_json::to_string(&mark_of).expect("texts and numbers serialize");
+        let text = Mark { source, merge, reached: reached.clone() }.to_text();
         atomic.set(mark(), text)
     }
 
     fn is_empty(&self) -> Result<bool, Failure> {
         let has_key = self.kv.keys(Selector::all()).next().transpose()?.is_some();
-        Ok(!has_key && Queue::names(&self.kv)?.is_empty())
+        Ok(!has_key && (self.is_far || Queue::names(&self.kv)?.is_empty()))
     }
 }
 
@@ -181,14 +253,6 @@ impl Sink for StoreSink {
     fn begin(&mut self, source: &str) -> Result<Position, Failure> {
         self.source = source.to_owned();
         match (self.noted()?, self.resume) {
-            (Some(_), false) => {
-                let what = "the destination is a copy that was not finished";
-                Err(Failure::problem(what).hint("--resume"))
-            }
-            (None, true) => {
-                let what = "there is nothing to resume: no unfinished copy is in the destination";
-                Err(Failure::problem(what).hint("run it without --resume"))
-            }
             (None, false) if !self.merge && !self.is_empty()? => {
                 let what = "the destination is not empty";
                 Err(Failure::problem(what).hint(
@@ -201,14 +265,8 @@ impl Sink for StoreSink {
                 carried_out(self.marked(self.kv.atomic(), &reached).commit()?);
                 Ok(reached)
             }
-            (Some(noted), true) if noted.source != source => {
-                let what = format!(
-                    "the unfinished copy is one of {}; the source is {source}",
-                    noted.source
-                );
-                Err(Failure::problem(what).hint("begin with a new destination"))
-            }
-            (Some(noted), true) => {
+            (noted, resume) => {
+                let noted = Mark::resumed(noted, resume, source)?;
                 self.merge = noted.merge;
                 Ok(noted.reached)
             }
@@ -221,8 +279,15 @@ impl Sink for StoreSink {
         Ok(())
     }
 
-    fn is_merge(&self) -> bool {
-        self.merge
+    fn takes(&self, message: &Message) -> bool {
+        let Message { queue, payload, backoff_ms, .. } = message;
+        let is_plain =
+            queue.is_empty() && matches!(payload, Value::V8(_)) && !backoff_ms.is_empty();
+        !self.is_far || is_plain
+    }
+
+    fn is_compared_by_entry(&self) -> bool {
+        self.merge || self.is_far
     }
 
     fn read_entries(
@@ -230,14 +295,38 @@ impl Sink for StoreSink {
         batch: &[Record],
         visit: &mut dyn FnMut(&Record),
     ) -> Result<(), Failure> {
-        let keys = batch.iter().filter_map(|record| match record {
-            Record::Entry(entry) => Some(entry.key.clone()),
+        let entries = batch.iter().filter_map(|record| match record {
+            Record::Entry(entry) => Some(entry),
             Record::Message(_) => None,
         });
-        for entry in self.kv.get_all(keys)? {
-            if entry.is_present() {
-                visit(&Record::Entry(entry_of(entry)?));
+        let entries: Vec<&Entry> = entries.collect();
+        let found = match (&*entries, self.is_far && !self.merge) {
+            ([], _) => return Ok(()),
+            // Nobody else's keys are in between, and one request brings them all.
+            ([first, .., last], true) => {
+                let is_within = |entry: &Result<icecore::Entry, _>| {
+                    entry.as_ref().map_or(true, |entry| entry.key <= last.key)
+                };
+                let listed = self.kv.list(&first.key..).take_while(is_within);
+                listed.collect::<Result<Vec<_>, _>>()?
             }
+            _ => {
+                let mut found = Vec::with_capacity(entries.len());
+                for few in entries.chunks(self.keys_read()) {
+                    found.extend(self.kv.get_all(few.iter().map(|entry| entry.key.clone()))?);
+                }
+                found
+            }
+        };
+        let mut copied = entries.into_iter();
+        let mark = mark();
+        for found in found.into_iter().filter(|entry| entry.is_present() && entry.key != mark) {
+            let mut found = entry_of(found)?;
+            if self.is_far {
+                let entry = copied.find(|entry| entry.key >= found.key);
+                found.expires_ms = entry.and_then(|entry| entry.expires_ms);
+            }
+            visit(&Record::Entry(found));
         }
         Ok(())
     }

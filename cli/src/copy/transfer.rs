@@ -27,6 +27,8 @@ pub(super) struct Copied {
     pub(super) expired: u64,
     /// Messages among those of others, where they cannot be told apart.
     pub(super) messages_not_compared: u64,
+    /// Messages that the destination does not take.
+    pub(super) messages_not_copied: u64,
 }
 
 /// Copies everything and reads it back.
@@ -41,6 +43,7 @@ pub(super) fn transfer(source: &mut dyn Source, sink: &mut dyn Sink) -> Result<C
         read: Digest::new(began_ms),
         back: Digest::new(began_ms),
         messages_not_compared: 0,
+        messages_not_copied: 0,
         progress: Progress::new(),
     };
     let mut expired = 0;
@@ -54,12 +57,14 @@ pub(super) fn transfer(source: &mut dyn Source, sink: &mut dyn Sink) -> Result<C
     }
     work.write()?;
     work.progress.tell("reading the copy back");
-    let Work { sink, read, mut back, messages_not_compared, progress, .. } = work;
-    let is_read = sink.is_merge() || sink.read_back(&mut |record| back.add(record))?;
+    let Work { sink, read, mut back, messages_not_compared, messages_not_copied, progress, .. } =
+        work;
+    let is_read = sink.is_compared_by_entry() || sink.read_back(&mut |record| back.add(record))?;
     progress.end();
     let now_ms = now_ms();
     let destination = is_read.then(|| back.sum(now_ms));
-    Ok(Copied { source: read.sum(now_ms), destination, expired, messages_not_compared })
+    let source = read.sum(now_ms);
+    Ok(Copied { source, destination, expired, messages_not_compared, messages_not_copied })
 }
 
 struct Work<'a> {
@@ -71,6 +76,7 @@ struct Work<'a> {
     read: Digest,
     back: Digest,
     messages_not_compared: u64,
+    messages_not_copied: u64,
     progress: Progress,
 }
 
@@ -86,10 +92,14 @@ struct Batch {
 
 impl Work<'_> {
     fn take(&mut self, record: Record) -> Result<(), Failure> {
+        if matches!(&record, Record::Message(message) if !self.sink.takes(message)) {
+            self.messages_not_copied += 1;
+            return Ok(());
+        }
         if !self.batch.has_room(&record) {
             self.write()?;
         }
-        if self.sink.is_merge() && matches!(record, Record::Message(_)) {
+        if self.sink.is_compared_by_entry() && matches!(record, Record::Message(_)) {
             self.messages_not_compared += 1;
         } else {
             self.read.add(&record);
@@ -119,7 +129,7 @@ impl Work<'_> {
         if done < records.len() {
             self.sink.write(&records[done..], &self.reached)?;
         }
-        if self.sink.is_merge() {
+        if self.sink.is_compared_by_entry() {
             self.sink.read_entries(&records, &mut |record| self.back.add(record))?;
         }
         self.progress.advance(records.len() as u64);

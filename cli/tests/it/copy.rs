@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use icecore::{Enqueue, Key, Kv, Limits, Part, Queue, Selector, Value, Versionstamp, key};
 use tempfile::TempDir;
 
+use crate::serve::{Server, token_file};
 use crate::{code, errors, icecore, json, text};
 
 /// More than five years ahead, whenever the test runs.
@@ -76,7 +77,8 @@ fn long_store(directory: &TempDir, entries: u64, messages: u64) -> PathBuf {
         let atomic = sets.fold(kv.atomic(), |atomic, n| atomic.set(key!["n", n], n * 7));
         assert!(atomic.commit_buffered().unwrap().versionstamp().is_some());
     }
-    let atomic = (0..messages).fold(kv.atomic(), |atomic, number| atomic.enqueue(number));
+    let payload = |number: u64| Value::number(number as f64);
+    let atomic = (0..messages).fold(kv.atomic(), |atomic, number| atomic.enqueue(payload(number)));
     assert!(atomic.commit().unwrap().versionstamp().is_some());
     kv.close().unwrap();
     path
@@ -257,19 +259,201 @@ fn a_dump_is_replaced_only_if_told_to() {
 }
 
 #[test]
-fn what_cannot_be_copied_to_is_said() {
+fn what_cannot_be_copied_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let source = store(&directory);
-    for (place, says) in
-        [("kv.sqlite3", "can be copied from, but not to"), ("http://127.0.0.1:1", "KV Connect")]
-    {
-        let output = copy(&[text(&source), place]);
-        assert_eq!(code(&output), 1, "{output:?}");
-        assert!(errors(&output).contains(says), "{output:?}");
-    }
     let kv = Kv::open(&source).unwrap();
     assert_eq!(code(&copy(&[text(&source), "-"])), 3, "somebody else has it open");
     kv.close().unwrap();
+}
+
+const TOKEN: &str = "the-token-of-the-copy";
+
+/// A store that is served, and the file of its token.
+struct Far {
+    server: Server,
+    token: String,
+}
+
+impl Far {
+    fn serve(directory: &TempDir, store: &Path) -> Far {
+        let token = token_file(directory.path(), "token", TOKEN);
+        let args = [text(store), "--token-file", &token, "--addr", "127.0.0.1:0"];
+        Far { server: Server::start(&args), token }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.server.address)
+    }
+
+    fn copy_to(&self, source: &Path, more: &[&str]) -> std::process::Output {
+        let to = [text(source), &self.url(), "--json", "--dst-token-file", &self.token];
+        copy(&[&to, more].concat())
+    }
+
+    fn copy_from(&self, destination: &Path) -> std::process::Output {
+        copy(&[&self.url(), text(destination), "--json", "--src-token-file", &self.token])
+    }
+
+    fn end(self) {
+        let (code, log) = self.server.end("-TERM");
+        assert_eq!(code, Some(0), "{log}");
+    }
+}
+
+/// As [`store`], within the limits that a server has.
+fn small_store(directory: &TempDir) -> PathBuf {
+    let path = store(directory);
+    let kv = Kv::open(&path).unwrap();
+    kv.delete(key!["large"]).unwrap();
+    kv.enqueue(Enqueue::new(Value::number(0.5))).unwrap();
+    kv.close().unwrap();
+    path
+}
+
+#[test]
+fn a_store_goes_to_a_server_and_comes_back_without_what_the_protocol_does_not_tell() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = small_store(&directory);
+    let (served, back) = (directory.path().join("served"), directory.path().join("back"));
+    let far = Far::serve(&directory, &served);
+    let output = far.copy_to(&source, &[]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    let said = json(&output);
+    assert_eq!(said["source"], said["destination"]);
+    assert_eq!(said["source"]["entries"], 12);
+    assert_eq!(
+        (&said["messages_not_compared"], &said["messages_not_copied"]),
+        (&1.into(), &2.into())
+    );
+    assert!(!errors(&output).contains(TOKEN));
+
+    let output = far.copy_from(&back);
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert!(errors(&output).contains("does not tell when entries expire"), "{output:?}");
+    assert_eq!(json(&output)["source"], json(&output)["destination"]);
+    let dump = directory.path().join("far.ndjson");
+    assert_eq!(code(&far.copy_from(&dump)), 0);
+    far.end();
+
+    // The server has all of it, expiries included; who reads it over the network has no expiries.
+    let (sent, arrived, returned) = (content(&source), content(&served), content(&back));
+    assert_eq!(sent.0, arrived.0);
+    assert_eq!(arrived.1.len(), 1);
+    let lasting = |content: Content| content.0.into_iter().map(|(key, value, _)| (key, value));
+    assert!(returned.0.iter().all(|(_, _, expires_at)| expires_at.is_none()));
+    assert!(lasting(sent).eq(lasting(returned)));
+    assert_eq!(fs::read_to_string(&dump).unwrap().lines().count(), 14, "head, entries, end");
+}
+
+#[test]
+fn a_copy_to_a_server_that_is_killed_is_resumed_and_merged_like_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = long_store(&directory, 5_000, 3);
+    let served = directory.path().join("served");
+    let far = Far::serve(&directory, &served);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_icecore"))
+        .args(["copy", text(&source), &far.url(), "--dst-token-file", &far.token])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The destination says that a copy has begun; then it is stopped, wherever it is.
+    let kv = Kv::builder(far.url()).access_token(TOKEN).open().unwrap();
+    while !kv.get(key!["icecore", "unfinished copy"]).unwrap().is_present() {}
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let is_unfinished = kv.get(key!["icecore", "unfinished copy"]).unwrap().is_present();
+    assert!(is_unfinished, "it was killed too late");
+    let refused = far.copy_to(&source, &[]);
+    assert!(errors(&refused).contains("was not finished"), "{refused:?}");
+    let resumed = far.copy_to(&source, &["--resume"]);
+    assert_eq!(code(&resumed), 0, "{resumed:?}");
+    assert_eq!(json(&resumed)["destination"]["entries"], 5_000);
+    let again = far.copy_to(&source, &[]);
+    assert!(errors(&again).contains("not empty"), "{again:?}");
+    let merged = far.copy_to(&source, &["--merge"]);
+    assert_eq!(code(&merged), 0, "{merged:?}");
+    far.end();
+    assert_eq!(content(&source).0, content(&served).0);
+    assert_eq!(content(&served).1.len(), 6, "each copy has sent the messages once");
+}
+
+#[test]
+fn a_server_that_refuses_or_is_not_there_is_told_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = store(&directory);
+    let far = Far::serve(&directory, &directory.path().join("served"));
+    let wrong = token_file(directory.path(), "wrong", "another-token-altogether");
+    let url = far.url();
+    let output = copy(&[text(&source), &url, "--dst-token-file", &wrong]);
+    assert_eq!(code(&output), 1, "{output:?}");
+    assert!(errors(&output).contains("token"), "{output:?}");
+    assert!(!errors(&output).contains("another-token"));
+    // What is too large for it is told by its limit, and the copy stays unfinished.
+    let output = far.copy_to(&source, &[]);
+    assert_eq!(code(&output), 1, "{output:?}");
+    assert!(errors(&output).contains("size limit"), "{output:?}");
+    far.end();
+    let token = token_file(directory.path(), "token", TOKEN);
+    for (place, says) in [(&*url, "refused"), ("http://10.0.0.1:9", "http")] {
+        let output = copy(&[text(&source), place, "--dst-token-file", &token]);
+        assert_eq!(code(&output), 1, "{output:?}");
+        assert!(errors(&output).contains(says), "{output:?}");
+    }
+    let empty = token_file(directory.path(), "empty", "#");
+    let output = copy(&[text(&source), &url, "--dst-token-file", &empty]);
+    assert!(errors(&output).contains("no access token in"), "{output:?}");
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_store_goes_through_a_file_for_deno_and_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = small_store(&directory);
+    let (file, back) = (directory.path().join("kv.sqlite3"), directory.path().join("back"));
+    let output = copy(&[text(&source), text(&file), "--json"]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    let said = json(&output);
+    assert_eq!(said["source"], said["destination"]);
+    assert_eq!(said["messages_not_copied"], 2);
+    assert_eq!(code(&copy(&[text(&file), text(&back)])), 0);
+    let (sent, returned) = (content(&source), content(&back));
+    assert_eq!((sent.0, returned.1.len()), (returned.0, 1));
+    assert!(sent.1.contains(&returned.1[0]));
+    let again = copy(&[text(&source), text(&file)]);
+    assert!(errors(&again).contains("not empty"), "{again:?}");
+    let nothing = copy(&[text(&source), text(&file), "--resume"]);
+    assert!(errors(&nothing).contains("nothing to resume"), "{nothing:?}");
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_copy_into_a_file_for_deno_that_is_killed_is_resumed() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = long_store(&directory, 5_000, 700);
+    let (file, back) = (directory.path().join("kv.sqlite3"), directory.path().join("back"));
+    let mark = key!["icecore", "unfinished copy"];
+    let is_unfinished = || {
+        let deno = rusqlite::Connection::open(&file).ok()?;
+        let asked = "select v from kv where k = ?1";
+        deno.query_row(asked, [mark.encoded()], |row| row.get::<_, Vec<u8>>(0)).ok()
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_icecore"));
+    command.args(["copy", text(&source), text(&file)]).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    while is_unfinished().is_none() {}
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(is_unfinished().is_some(), "it was killed too late");
+    let refused = copy(&[text(&source), text(&file)]);
+    assert!(errors(&refused).contains("was not finished"), "{refused:?}");
+    let resumed = copy(&[text(&source), text(&file), "--resume", "--json"]);
+    assert_eq!(code(&resumed), 0, "{resumed:?}");
+    assert_eq!(json(&resumed)["destination"]["messages"], 700);
+    assert!(is_unfinished().is_none());
+    assert_eq!(code(&copy(&[text(&file), text(&back)])), 0);
+    assert_eq!(content(&source).0, content(&back).0);
+    assert_eq!(content(&back).1.len(), 700);
 }
 
 #[cfg(feature = "sqlite")]

@@ -6,13 +6,13 @@ use std::process::{Child, Command, Stdio};
 use crate::{code, errors, text};
 
 /// A server that runs. Dropped, it is killed.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Server {
-    fn start(args: &[&str]) -> Server {
+    pub(crate) fn start(args: &[&str]) -> Server {
         let mut child = serve(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -38,7 +38,7 @@ impl Server {
     }
 
     /// Tells it to end, and gives its exit code and its log.
-    fn end(mut self, signal: &str) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self, signal: &str) -> (Option<i32>, String) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
         let status = self.child.wait().unwrap();
@@ -62,7 +62,7 @@ fn serve(args: &[&str]) -> Command {
     command
 }
 
-fn token_file(directory: &Path, name: &str, token: &str) -> String {
+pub(crate) fn token_file(directory: &Path, name: &str, token: &str) -> String {
     let path = directory.join(name);
     std::fs::write(&path, format!("# a token\n{token}\n")).unwrap();
     text(&path).to_owned()

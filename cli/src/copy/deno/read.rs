@@ -1,4 +1,4 @@
-//! Deno's own file, `kv.sqlite3`, as a source.
+//! Deno's own file as a source.
 //!
 //! Everything is read in one transaction, so at one moment, also while Deno has the file open. Rows
 //! are read page by page, each from where the last one ended.
@@ -8,18 +8,12 @@ use std::path::Path;
 use icecore::{Key, Value, Versionstamp};
 use rusqlite::{Connection, OpenFlags, Row};
 
-use super::record::{Entry, Message, Record};
-use super::{Source, hex};
+use super::{BYTES, MIGRATION, U64, V8, refused};
+use crate::copy::record::{Entry, Message, Record};
+use crate::copy::{Source, hex};
 use crate::failure::Failure;
 
-/// The version of Deno's tables that is known.
-const MIGRATION: i64 = 3;
 const ROWS_READ: i64 = 500;
-
-/// How values are encoded, as in KV Connect.
-const V8: i64 = 1;
-const U64: i64 = 2;
-const BYTES: i64 = 3;
 
 const ENTRIES: &str = "select k, v, v_encoding, version, expiration_ms from kv
      where k > ?1 or ?1 is null order by k limit ?2";
@@ -178,10 +172,6 @@ fn value_of(encoding: i64, value: Vec<u8>) -> Result<Value, String> {
         },
         _ => Err(format!("the encoding {encoding} of its value is not known")),
     }
-}
-
-fn refused(name: &str, error: &rusqlite::Error) -> Failure {
-    Failure::problem(format!("{name}: {error}"))
 }
 
 fn wrong(name: &str, place: &str, what: &str) -> Failure {
