@@ -49,6 +49,15 @@ impl Entry {
         Entry { key, value: None, versionstamp: None, expires_at: None }
     }
 
+    pub(crate) fn present(
+        key: Key,
+        value: Value,
+        versionstamp: Versionstamp,
+        expires_at: Option<Timestamp>,
+    ) -> Entry {
+        Entry { key, value: Some(value), versionstamp: Some(versionstamp), expires_at }
+    }
+
     /// Makes an absent entry what the store says of its key.
     pub(crate) fn fill(&mut self, record: Option<Record>) -> Result<(), Error> {
         let Some(Record { value, stamp, expires_at }) = record else { return Ok(()) };

@@ -22,6 +22,7 @@ use icecore_model::key::{
 };
 
 use crate::error::Error;
+use crate::lent::KeyRef;
 
 /// Most keys fit without growing.
 const STORED_BYTES_EXPECTED: usize = 48;
@@ -141,8 +142,7 @@ impl Key {
     /// assert!(!key!["users2"].starts_with(&key!["users"]));
     /// ```
     pub fn starts_with(&self, prefix: &Key) -> bool {
-        let rest = self.stored.strip_prefix(prefix.stored());
-        rest.is_some_and(|rest| rest.first() != Some(&ESCAPE))
+        self.lent().starts_with(prefix)
     }
 
     /// The parts, taken apart again.
@@ -196,6 +196,11 @@ impl Key {
     /// The key as the engine knows it, keyspace byte included.
     pub(crate) fn stored(&self) -> &[u8] {
         &self.stored
+    }
+
+    /// The key, lent.
+    pub(crate) fn lent(&self) -> KeyRef<'_> {
+        KeyRef::new(&self.stored)
     }
 
     /// A key that the engine gave back from the keyspace of user data.

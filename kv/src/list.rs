@@ -3,11 +3,13 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::key::Key;
+use crate::lent::EntryRef;
 use crate::limits::Limits;
 use crate::selector::Selector;
 use crate::store::Picture;
@@ -211,6 +213,43 @@ impl List {
     /// list was given a cursor, which it then gives back.
     pub fn cursor_after(&self) -> Result<String, Error> {
         self.walk.cursor_after()
+    }
+
+    /// Shows the entries that are left, in order, until `see` breaks or there are no more: the fastest
+    /// way through many entries, as keys and values are lent where they lie, and not copied. What `see`
+    /// breaks with is given back. The list can go on afterwards, also by `next`, behind the entry that
+    /// was shown last. To go from the back, [reverse](List::reverse) the list.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use icecore::{Kv, ValueRef, key, prefix};
+    ///
+    /// let kv = Kv::in_memory()?;
+    /// for day in 1..=9 {
+    ///     kv.set(key!["visits", day], day * 100)?;
+    /// }
+    /// let mut sum = 0;
+    /// let mut list = kv.list(prefix!["visits"]);
+    /// let reached = list.visit(|entry| match entry.value {
+    ///     ValueRef::U64(visits) if sum < 1000 => {
+    ///         sum += visits;
+    ///         ControlFlow::Continue(())
+    ///     }
+    ///     _ => ControlFlow::Break(entry.key.to_key()),
+    /// })?;
+    /// assert_eq!((sum, reached), (1000, Some(key!["visits", 5])));
+    /// assert_eq!(list.next().unwrap()?.key, key!["visits", 6]);
+    /// # Ok::<(), icecore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the list, after which it is at its end. That an entry could not be read may turn out only
+    /// after `see` has been shown it: what was made of the last one must not be used after an error.
+    pub fn visit<B>(
+        &mut self,
+        see: impl FnMut(EntryRef<'_>) -> ControlFlow<B>,
+    ) -> Result<Option<B>, Error> {
+        self.walk.visit(see)
     }
 
     fn take(&mut self, from_front: bool) -> Option<Result<Entry, Error>> {

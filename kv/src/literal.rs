@@ -23,6 +23,7 @@ use icecore_model::key::{Part, decode};
 
 use crate::error::Error;
 use crate::key::{IntoPart, Key};
+use crate::lent::KeyRef;
 
 /// Why a text is not a key.
 ///
@@ -82,17 +83,7 @@ impl From<ParseKeyError> for Error {
 /// In the form that parses; a damaged key as its bytes.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(parts) = decode(self.encoded()) else {
-            return write!(f, "malformed key {}", self.encoded().escape_ascii());
-        };
-        f.write_str("[")?;
-        for (index, part) in parts.iter().enumerate() {
-            if index > 0 {
-                f.write_str(", ")?;
-            }
-            write_part(f, part)?;
-        }
-        f.write_str("]")
+        write_key(f, self.encoded())
     }
 }
 
@@ -100,6 +91,32 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+impl fmt::Display for KeyRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_key(f, self.encoded())
+    }
+}
+
+impl fmt::Debug for KeyRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn write_key(f: &mut fmt::Formatter<'_>, encoded: &[u8]) -> fmt::Result {
+    let Ok(parts) = decode(encoded) else {
+        return write!(f, "malformed key {}", encoded.escape_ascii());
+    };
+    f.write_str("[")?;
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            f.write_str(", ")?;
+        }
+        write_part(f, part)?;
+    }
+    f.write_str("]")
 }
 
 fn write_part(f: &mut fmt::Formatter<'_>, part: &Part) -> fmt::Result {

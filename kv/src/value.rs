@@ -17,6 +17,8 @@ use icecore_model::int::Int;
 use icecore_v8::Number;
 use num_bigint::{BigInt, Sign};
 
+use crate::lent::ValueRef;
+
 /// What the stored form adds to the content of a value.
 pub(crate) const TAG_BYTES: usize = 1;
 
@@ -102,20 +104,13 @@ impl Value {
     /// Reads the stored form, without copying what it holds. It is taken whole: a slice of it would
     /// cost a count of who holds it, and memory for that count.
     pub(crate) fn decode(mut stored: Bytes) -> Result<Value, BadValue> {
-        let Some((&tag, number)) = stored.split_first() else {
-            return Err(BadValue::Malformed("a value has a tag"));
+        let make = match ValueRef::decode(&stored)? {
+            ValueRef::U64(number) => return Ok(Value::U64(number)),
+            ValueRef::Bytes(_) => Value::Bytes,
+            ValueRef::V8(_) => Value::V8,
         };
-        if tag == U64 {
-            let number = number.try_into();
-            let number = number.map_err(|_| BadValue::Malformed("a number has eight bytes"))?;
-            return Ok(Value::U64(u64::from_le_bytes(number)));
-        }
-        stored.advance(1);
-        match tag {
-            BYTES => Ok(Value::Bytes(stored)),
-            V8 => Ok(Value::V8(stored)),
-            _ => Err(BadValue::UnknownTag(tag)),
-        }
+        stored.advance(TAG_BYTES);
+        Ok(make(stored))
     }
 
     /// A number of JavaScript.
@@ -202,6 +197,32 @@ impl Value {
         match self {
             Value::Bytes(bytes) | Value::V8(bytes) => bytes.len(),
             Value::U64(_) => size_of::<u64>(),
+        }
+    }
+}
+
+impl<'a> ValueRef<'a> {
+    /// Reads the stored form.
+    #[inline]
+    pub(crate) fn decode(stored: &'a [u8]) -> Result<ValueRef<'a>, BadValue> {
+        match stored.split_first() {
+            Some((&U64, number)) => match number.try_into() {
+                Ok(number) => Ok(ValueRef::U64(u64::from_le_bytes(number))),
+                Err(_) => Err(BadValue::Malformed("a number has eight bytes")),
+            },
+            Some((&BYTES, bytes)) => Ok(ValueRef::Bytes(bytes)),
+            Some((&V8, serialized)) => Ok(ValueRef::V8(serialized)),
+            Some((&tag, _)) => Err(BadValue::UnknownTag(tag)),
+            None => Err(BadValue::Malformed("a value has a tag")),
+        }
+    }
+
+    /// As [`Value::kind`].
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            ValueRef::Bytes(_) => "bytes",
+            ValueRef::U64(_) => "a u64",
+            ValueRef::V8(_) => "a JavaScript value",
         }
     }
 }

@@ -6,6 +6,8 @@
 //! 2. After an error the walk is at its end for good.
 //! 3. The cursor follows what was taken from the front, in the direction of the walk.
 
+mod visit;
+
 use icecore_engine as engine;
 use icecore_engine::{Record, Scan};
 
@@ -240,14 +242,8 @@ impl<S: Source> Walk<S> {
     }
 
     fn advance(&mut self, from_front: bool) -> Option<Result<S::Found, Error>> {
-        if let State::Ready(picture, limits) = &self.state {
-            match self.open(picture.clone(), limits) {
-                Ok((source, bounds)) => {
-                    (self.left, self.bounds) = (self.settings.limit, Some(bounds));
-                    self.state = State::Open(source);
-                }
-                Err(error) => return Some(Err(error)),
-            }
+        if let Err(error) = self.begin() {
+            return Some(Err(error));
         }
         let State::Open(source) = &mut self.state else { return None };
         // The limit is not the end of what there is: the cursor stays.
@@ -260,7 +256,17 @@ impl<S: Source> Walk<S> {
         found
     }
 
-    /// Looks at everything that was asked for, and begins.
+    /// Opens the walk, unless it is.
+    fn begin(&mut self) -> Result<(), Error> {
+        if let State::Ready(picture, limits) = &self.state {
+            let (source, bounds) = self.open(picture.clone(), limits)?;
+            (self.left, self.bounds) = (self.settings.limit, Some(bounds));
+            self.state = State::Open(source);
+        }
+        Ok(())
+    }
+
+    /// Looks at everything that was asked for.
     fn open(&self, picture: Result<Picture, Error>, limits: &Limits) -> Result<(S, Bounds), Error> {
         let Settings { reversed, limit, batch_size, cursor, consistency: _ } = &self.settings;
         positive("Limit", *limit)?;

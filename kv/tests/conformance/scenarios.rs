@@ -1,11 +1,12 @@
 //! What holds for every store. Each scenario has keys of its own.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use futures_lite::future::block_on;
 use icecore::{
-    Bytes, Commit, Enqueue, Entry, ErrorKind, Key, Kv, Limit, Mutation, Part, SumRange, Value, key,
-    prefix,
+    Bytes, Commit, Enqueue, Entry, ErrorKind, Key, Kv, Limit, List, Mutation, Part, SumRange,
+    Value, key, prefix,
 };
 
 use crate::backend::Backend;
@@ -13,11 +14,12 @@ use crate::backend::Backend;
 pub(crate) type Scenario = fn(&Backend);
 
 /// All of them. The last one closes the store.
-pub(crate) const ALL: [(&str, Scenario); 16] = [
+pub(crate) const ALL: [(&str, Scenario); 17] = [
     ("what is set is there until it is deleted", set_and_delete),
     ("values and keys of every kind come back as they were", kinds),
     ("a few keys are read at one moment", several_keys),
     ("lists have every form that Deno has", lists),
+    ("lists lend what they give", visits),
     ("lists go on from a cursor, and from both ends", paging),
     ("a commit takes effect only if its checks hold", checks),
     ("numbers are computed where they are stored", sums),
@@ -95,6 +97,36 @@ fn several_keys(backend: &Backend) {
     match kv.capabilities().reads_of_many_keys {
         true => assert_eq!(all.unwrap().len(), 11),
         false => assert_eq!(all.unwrap_err().text(), "Too many ranges (max 10)"),
+    }
+}
+
+/// A list that lends its entries gives the same as one that gives them away.
+fn visits(backend: &Backend) {
+    let kv = &backend.kv;
+    let values =
+        ["x".into(), Value::U64(7), Value::number(0.5), Value::Bytes(vec![0; 3000].into())];
+    for (n, value) in values.iter().cycle().take(25).enumerate() {
+        kv.set(key!["visit", n], value).unwrap();
+    }
+    let forwards = || kv.list(prefix!["visit"]).batch_size(4);
+    for list in [&forwards as &dyn Fn() -> List, &|| forwards().reverse(), &|| forwards().limit(6)]
+    {
+        let (mut visited, mut listed) = (list(), list());
+        for entries in [3, 5, 100] {
+            let mut shown = Vec::new();
+            let broken = visited.visit(|entry| {
+                shown.push(entry.to_entry());
+                if shown.len() == entries {
+                    ControlFlow::Break(7)
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            assert_eq!(broken.unwrap(), (shown.len() == entries).then_some(7));
+            let taken: Vec<Entry> = listed.by_ref().take(entries).map(Result::unwrap).collect();
+            assert_eq!(shown, taken);
+            assert_eq!(visited.cursor_after().unwrap(), listed.cursor_after().unwrap());
+        }
     }
 }
 

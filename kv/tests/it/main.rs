@@ -10,4 +10,5 @@ mod machine;
 mod paging;
 mod queue;
 mod reads;
+mod visit;
 mod watch;

@@ -1,13 +1,17 @@
 //! Icecore, through the face that its users have: the crate `icecore`.
 //!
-//! Keys are made of their two parts and values are copied for every call, as in a program that uses
-//! the store; what this costs is part of the figure. Settings are those that
+//! Keys are made of their two parts for every call, and values that are read one by one are copied, as
+//! in a program that uses the store; what this costs is part of the figure. Lists are walked by
+//! [`List::visit`](icecore::List::visit), which lends its entries, as the iterators of the peers do that
+//! have such a form (LMDB, redb, RocksDB, SQLite); fjall counts who holds a value, and SurrealKV and
+//! Deno's own store copy it. Settings are those that
 //! [`Kv::open`](icecore::Kv::open) has, but for the limits of a commit: a load is made in batches
 //! that Deno would not take.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use icecore::{Commit, Kv, Limits, Value, Versionstamp};
+use icecore::{Commit, Kv, Limits, Value, ValueRef, Versionstamp};
 
 use crate::compare::Result;
 use crate::compare::key::{Key, TABLE};
@@ -54,13 +58,20 @@ fn look(entry: &icecore::Entry, visit: Visit<'_>) -> Result<bool> {
     }
 }
 
-fn walk(list: icecore::List, visit: Visit<'_>) -> Result<usize> {
+/// Lends keys and values, as the iterators of most peers do.
+fn walk(mut list: icecore::List, visit: Visit<'_>) -> Result<usize> {
     let mut count = 0;
-    for entry in list {
-        look(&entry?, &mut *visit)?;
+    let failed = list.visit(|entry| {
+        let ValueRef::Bytes(value) = entry.value else {
+            return ControlFlow::Break(format!("{:?} is not what was stored", entry.key).into());
+        };
         count += 1;
-    }
-    Ok(count)
+        match visit(entry.key.encoded(), entry.versionstamp.to_bytes(), value) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    })?;
+    failed.map_or(Ok(count), Err)
 }
 
 impl Store for Icecore {

@@ -3,16 +3,17 @@
 //! It tells how much of a figure of `icecore` is the face. It is not a peer, and runs only if it is
 //! named.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use icecore_engine::keyspace::DATA;
-use icecore_engine::{Batch, Check, Engine, Mutation, Options, Outcome, Scan};
+use icecore_engine::{Batch, Check, Engine, Mutation, Options, Outcome, Scan, Seen};
 use icecore_model::Versionstamp;
 
-use crate::compare::Result;
 use crate::compare::key::{KEY_BYTES, Key};
 use crate::compare::process;
 use crate::compare::store::{Change, Durability, Peer, Pending, Setup, Store, Visit};
+use crate::compare::{Fault, Result};
 
 /// The engine.
 pub(super) const PEER: Peer = Peer {
@@ -42,18 +43,23 @@ fn key_of(key: &Key) -> [u8; KEY_BYTES + 1] {
     stored
 }
 
-fn walk(
-    items: impl Iterator<Item = std::result::Result<icecore_engine::Item, icecore_engine::Error>>,
+/// Visits up to `limit` entries and says how many there were; `None` breaks without an error.
+fn each<'v>(
     limit: usize,
-    visit: Visit<'_>,
-) -> Result<usize> {
-    let mut count = 0;
-    for item in items.take(limit) {
-        let item = item?;
-        visit(&item.key()[1..], item.stamp.to_bytes(), &item.value)?;
-        count += 1;
+    count: &'v mut usize,
+    visit: Visit<'v>,
+) -> impl FnMut(Seen<'_>) -> ControlFlow<Option<Fault>> + 'v {
+    move |seen| {
+        if *count == limit {
+            return ControlFlow::Break(None);
+        }
+        *count += 1;
+        match visit(&seen.key[1..], seen.stamp.to_bytes(), seen.value) {
+            Err(error) => ControlFlow::Break(Some(error)),
+            Ok(()) if *count == limit => ControlFlow::Break(None),
+            Ok(()) => ControlFlow::Continue(()),
+        }
     }
-    Ok(count)
 }
 
 impl Below {
@@ -119,11 +125,17 @@ impl Store for Below {
     }
 
     fn list(&self, from: &Key, limit: usize, visit: Visit<'_>) -> Result<usize> {
-        walk(self.scan(&key_of(from), &[DATA + 1])?, limit, visit)
+        let mut count = 0;
+        let mut scan = self.scan(&key_of(from), &[DATA + 1])?;
+        let failed = scan.visit(each(limit, &mut count, visit))?.flatten();
+        failed.map_or(Ok(count), Err)
     }
 
     fn list_reverse(&self, to: &Key, limit: usize, visit: Visit<'_>) -> Result<usize> {
-        walk(self.scan(&[DATA], &key_of(to))?.rev(), limit, visit)
+        let mut count = 0;
+        let mut scan = self.scan(&[DATA], &key_of(to))?;
+        let failed = scan.visit_back(each(limit, &mut count, visit))?.flatten();
+        failed.map_or(Ok(count), Err)
     }
 
     fn sync(&self) -> Result<()> {
