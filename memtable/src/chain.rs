@@ -108,6 +108,13 @@ impl<'a> VersionRef<'a> {
         self.stamp
     }
 
+    /// The ends of the value, with what is stored behind it.
+    #[inline]
+    pub(crate) fn first_and_last(self) -> Option<(u8, u8)> {
+        let bytes = self.bytes();
+        Some((*bytes.first()?, *bytes.last()?))
+    }
+
     #[inline]
     pub(crate) fn change(self) -> Change<'a> {
         let bytes = self.bytes();

@@ -5,8 +5,10 @@ use std::ops::{ControlFlow, Deref};
 use bytes::Bytes;
 use icecore_model::{Entry, Versionstamp};
 
+use crate::ahead::Ahead;
 use crate::chain::Version;
 use crate::node::{Node, NodeRef};
+use crate::pages::Way;
 use crate::record::Link;
 use crate::table::{Hit, Memtable};
 
@@ -20,12 +22,14 @@ pub struct Cursor<M> {
     node: Link<Node>,
     version: Link<Version>,
     at: Versionstamp,
+    ahead: Ahead,
     memtable: M,
 }
 
 impl<M: Deref<Target = Memtable>> Cursor<M> {
     pub(crate) fn new(memtable: M, at: Versionstamp) -> Cursor<M> {
-        Cursor { node: Link::empty(), version: Link::empty(), at, memtable }
+        let (node, version) = (Link::empty(), Link::empty());
+        Cursor { node, version, at, ahead: Ahead::new(), memtable }
     }
 
     /// The stamp at which it reads.
@@ -35,21 +39,25 @@ impl<M: Deref<Target = Memtable>> Cursor<M> {
 
     /// Goes to the first key.
     pub fn seek_first(&mut self) {
+        self.ahead = Ahead::new();
         self.settle(self.memtable.list().first(), NodeRef::after);
     }
 
     /// Goes to the last key.
     pub fn seek_last(&mut self) {
+        self.ahead = Ahead::new();
         self.settle(self.memtable.list().last(), |node| node.before().load());
     }
 
     /// Goes to the first key that is at least `key`.
     pub fn seek(&mut self, key: &[u8]) {
+        self.ahead = Ahead::new();
         self.settle(self.memtable.list().find(key).after, NodeRef::after);
     }
 
     /// Goes to the last key that is less than `key`.
     pub fn seek_before(&mut self, key: &[u8]) {
+        self.ahead = Ahead::new();
         self.settle(self.memtable.list().find(key).before, |node| node.before().load());
     }
 
@@ -57,6 +65,7 @@ impl<M: Deref<Target = Memtable>> Cursor<M> {
     #[inline]
     pub fn next(&mut self) {
         self.settle(self.node.load().and_then(NodeRef::after), NodeRef::after);
+        self.ahead.step(self.memtable.list(), self.node.load(), Way::Up);
     }
 
     /// Goes to the next smaller key.
@@ -64,6 +73,7 @@ impl<M: Deref<Target = Memtable>> Cursor<M> {
     pub fn prev(&mut self) {
         let before = self.node.load().and_then(|node| node.before().load());
         self.settle(before, |node| node.before().load());
+        self.ahead.step(self.memtable.list(), self.node.load(), Way::Down);
     }
 
     /// Settles on the first key from `node` on, stepping by `step`, that has a version.
@@ -133,13 +143,15 @@ pub struct Versions<M> {
     /// As in [`Cursor`].
     node: Link<Node>,
     version: Link<Version>,
+    ahead: Ahead,
     started: bool,
     memtable: M,
 }
 
 impl<M: Deref<Target = Memtable>> Versions<M> {
     pub(crate) fn new(memtable: M) -> Versions<M> {
-        Versions { node: Link::empty(), version: Link::empty(), started: false, memtable }
+        let (node, version) = (Link::empty(), Link::empty());
+        Versions { node, version, ahead: Ahead::new(), started: false, memtable }
     }
 
     /// The next version, or `None` at the end and from there on.
@@ -156,6 +168,7 @@ impl<M: Deref<Target = Memtable>> Versions<M> {
             };
             self.node.store(node);
             self.version.store(node.and_then(|node| node.newest().load()));
+            self.ahead.step(self.memtable.list(), node, Way::Up);
             self.started = true;
         }
         self.entry()

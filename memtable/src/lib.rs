@@ -34,6 +34,7 @@
 
 #![deny(unsafe_code)]
 
+mod ahead;
 mod arena;
 mod chain;
 mod cursor;

@@ -10,7 +10,7 @@
 use crate::arena::{Arena, Bump};
 use crate::chain::VersionRef;
 use crate::node::{Node, NodeRef};
-use crate::pages::Pages;
+use crate::pages::{Pages, Way};
 use crate::record::{Link, place};
 
 /// The keys in order.
@@ -46,6 +46,11 @@ impl List {
     #[inline]
     pub(crate) fn find(&self, key: &[u8]) -> Place<'_> {
         self.walk(self.pages.hint(key), key)
+    }
+
+    /// Some keys that follow `key`, as of [`Pages::near`].
+    pub(crate) fn near(&self, key: &[u8], way: Way) -> impl Iterator<Item = NodeRef<'_>> + Clone {
+        self.pages.near(key, way)
     }
 
     /// The place of `key`, on foot from `hint`.
@@ -88,6 +93,7 @@ impl List {
 #[cfg(not(loom))]
 mod tests {
     use std::collections::BTreeSet;
+    use std::ops::Bound;
 
     use icecore_model::{Change, Versionstamp};
     use proptest::prelude::*;
@@ -148,7 +154,43 @@ mod tests {
                 let Place { before, after } = list.find(key);
                 prop_assert_eq!(before.map(NodeRef::key), inserted.range(..&key[..]).next_back().copied());
                 prop_assert_eq!(after.map(NodeRef::key), inserted.range(&key[..]..).next().copied());
+                let above = inserted.range::<[u8], _>((Bound::Excluded(&key[..]), Bound::Unbounded));
+                let near = list.near(key, Way::Up).map(NodeRef::key).collect::<Vec<_>>();
+                prop_assert_eq!(&near, &above.copied().take(near.len()).collect::<Vec<_>>());
+                // What `key` itself stands for is left out: the key or, where it is none, the one below.
+                let below = inserted.range(..=&key[..]).rev().skip(1);
+                let near = list.near(key, Way::Down).map(NodeRef::key).collect::<Vec<_>>();
+                prop_assert_eq!(&near, &below.copied().take(near.len()).collect::<Vec<_>>());
             }
+        }
+    }
+
+    /// Two pages meet at a key from which nothing is near: the next one leads into the other page.
+    #[test]
+    fn a_walk_that_goes_by_what_is_near_stops_at_a_key_a_page() {
+        let keys = if cfg!(miri) { 150 } else { 3000u32 };
+        let pool = ArenaPool::new(CHUNK_BYTES_MIN, 0);
+        let (arena, mut bump, list) = (Arena::new(&pool), Bump::new(), List::new());
+        for n in 0..keys {
+            let key = (n * 7 % keys).to_be_bytes();
+            list.insert((&mut bump, &arena), (&key, 0), |bump| {
+                chain::make(bump, &arena, None, Versionstamp::new(1), Change::Delete)
+            });
+        }
+        for way in [Way::Up, Way::Down] {
+            let mut node = if way == Way::Up { list.first() } else { list.last() };
+            let (mut seen, mut stops) = (0, 0);
+            while let Some(here) = node {
+                let last = list.near(here.key(), way).last();
+                seen += 1 + list.near(here.key(), way).count();
+                stops += 1;
+                node = match way {
+                    Way::Up => last.unwrap_or(here).after(),
+                    Way::Down => last.unwrap_or(here).before().load(),
+                };
+            }
+            assert_eq!(seen, keys as usize, "{way:?}");
+            assert!(stops <= seen.div_ceil(30), "{way:?}: {stops} stops");
         }
     }
 

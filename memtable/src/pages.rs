@@ -41,6 +41,13 @@ impl Shape for Page {
     type Target = Page;
 }
 
+/// How the order is gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Up,
+    Down,
+}
+
 type PageRef<'a> = Ref<'a, Page>;
 
 /// Eight bytes of `key` behind the first `prefix_bytes`, filled up with zeros: keys that are in
@@ -131,6 +138,16 @@ impl<'a> PageRef<'a> {
         Some((i, self.links()[i].load()?))
     }
 
+    /// The leaf below that has `key`.
+    #[inline]
+    fn leaf(self, key: &[u8]) -> PageRef<'a> {
+        let mut page = self;
+        while let Some((_, child)) = page.child(key) {
+            page = child;
+        }
+        page
+    }
+
     /// Puts `node` at `i`, where it belongs. The page is not full.
     fn insert(self, i: usize, node: NodeRef<'_>, child: Option<PageRef<'_>>) {
         let page = self.get();
@@ -191,11 +208,26 @@ impl Pages {
     /// A key from which it is not far to `key`; see the invariants.
     #[inline]
     pub(crate) fn hint(&self, key: &[u8]) -> Option<NodeRef<'_>> {
-        let mut page = self.root.load()?;
-        while let Some((_, child)) = page.child(key) {
-            page = child;
-        }
-        page.key(page.up_to(key).checked_sub(1)?)
+        let leaf = self.root.load()?.leaf(key);
+        leaf.key(leaf.up_to(key).checked_sub(1)?)
+    }
+
+    /// The keys that follow `key` in its page, in the way in which it is gone through. As a hint, this is
+    /// some keys that were inserted, and nothing more is promised.
+    pub(crate) fn near(&self, key: &[u8], way: Way) -> impl Iterator<Item = NodeRef<'_>> + Clone {
+        let leaf = self.root.load().map(|root| root.leaf(key));
+        let places = leaf.map_or(0..0, |leaf| match way {
+            Way::Up => leaf.up_to(key)..leaf.count(),
+            Way::Down => 0..leaf.up_to(key).saturating_sub(1),
+        });
+        let length = places.len();
+        (0..length).filter_map(move |i| {
+            let i = match way {
+                Way::Up => places.start + i,
+                Way::Down => places.end - 1 - i,
+            };
+            leaf.and_then(|leaf| leaf.key(i))
+        })
     }
 
     /// Adds the key that `make` makes and links into the order; it is `key` and not there yet. `make`

@@ -183,6 +183,12 @@ impl<H: Shape> Link<H> {
         Link(AtomicPtr::new(target.map_or(null_mut(), |target| target.at.as_ptr())))
     }
 
+    /// Whether it leads nowhere.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Relaxed).is_null()
+    }
+
     /// The target of a link without a tag.
     #[inline(always)]
     pub(crate) fn load(&self) -> Option<Ref<'_, H>> {
