@@ -118,6 +118,7 @@ impl<'a> EntryRef<'a> {
     /// assert_eq!(expires_at, Some(kv.get(key!["session", 7])?.expires_at()));
     /// # Ok::<(), icecore::Error>(())
     /// ```
+    #[inline]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at.map(system_time)
     }
@@ -145,6 +146,7 @@ impl<'a> EntryRef<'a> {
     ///
     /// # Errors
     /// [`TypeMismatch`](crate::ErrorKind::TypeMismatch) when it holds something else.
+    #[inline]
     pub fn u64(&self) -> Result<u64, Error> {
         match self.value {
             ValueRef::U64(number) => Ok(number),
@@ -167,6 +169,7 @@ impl<'a> EntryRef<'a> {
     ///
     /// # Errors
     /// As [`EntryRef::u64`].
+    #[inline]
     pub fn bytes(&self) -> Result<&'a [u8], Error> {
         match self.value {
             ValueRef::Bytes(bytes) => Ok(bytes),
@@ -189,6 +192,7 @@ impl<'a> EntryRef<'a> {
     ///
     /// # Errors
     /// As [`EntryRef::u64`].
+    #[inline]
     pub fn str(&self) -> Result<&'a str, Error> {
         std::str::from_utf8(self.bytes()?).map_err(|_| self.wrong_type("text in UTF-8"))
     }
@@ -233,6 +237,7 @@ impl<'a> KeyRef<'a> {
     /// assert_eq!(bytes, Some(b"\x02hello\x00".len()));
     /// # Ok::<(), icecore::Error>(())
     /// ```
+    #[inline]
     pub fn encoded(self) -> &'a [u8] {
         &self.stored[1..]
     }
@@ -251,6 +256,7 @@ impl<'a> KeyRef<'a> {
     /// assert_eq!(is_user, Some(true));
     /// # Ok::<(), icecore::Error>(())
     /// ```
+    #[inline]
     pub fn starts_with(self, prefix: &Key) -> bool {
         let rest = self.stored.strip_prefix(prefix.stored());
         rest.is_some_and(|rest| rest.first() != Some(&ESCAPE))

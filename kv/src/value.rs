@@ -103,14 +103,15 @@ impl Value {
 
     /// Reads the stored form, without copying what it holds. It is taken whole: a slice of it would
     /// cost a count of who holds it, and memory for that count.
+    #[inline]
     pub(crate) fn decode(mut stored: Bytes) -> Result<Value, BadValue> {
-        let make = match ValueRef::decode(&stored)? {
+        let is_bytes = match ValueRef::decode(&stored)? {
             ValueRef::U64(number) => return Ok(Value::U64(number)),
-            ValueRef::Bytes(_) => Value::Bytes,
-            ValueRef::V8(_) => Value::V8,
+            ValueRef::Bytes(_) => true,
+            ValueRef::V8(_) => false,
         };
         stored.advance(TAG_BYTES);
-        Ok(make(stored))
+        Ok(if is_bytes { Value::Bytes(stored) } else { Value::V8(stored) })
     }
 
     /// A number of JavaScript.
