@@ -28,6 +28,9 @@ fn filled(memtable_bytes: usize, random: &SeededRandom) -> (Kv, TempDir) {
     (kv, directory)
 }
 
+/// Goes through a list and says how many bytes it has.
+type Way = fn(List) -> usize;
+
 /// The bytes of all entries, one given after the other.
 fn given(list: List) -> usize {
     list.map(|entry| entry.expect("it reads"))
@@ -54,7 +57,7 @@ fn lists(c: &mut Criterion) {
     let (settled, _settled) = filled(8 << 20, &random);
     settled.compact().expect("it compacts");
     let (memtable, _memtable) = filled(256 << 20, &random);
-    let ways: [(&str, fn(List) -> usize); 2] = [("given", given), ("lent", lent)];
+    let ways: [(&str, Way); 2] = [("given", given), ("lent", lent)];
     let mut group = c.benchmark_group("list");
     for (name, kv) in [("tables", &tables), ("one run", &settled), ("memtable", &memtable)] {
         for (way, bytes) in ways {
