@@ -6,20 +6,24 @@
 //!    while the rest waits for a slow client.
 //! 3. Reads are of the store's snapshot, which lives as long as the read, not as long as the answer.
 
+mod buffer;
+
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use icecore::{Error, Key, Kv, Selector, Snapshot};
 use icecore_wire::message::{KvEntry, ReadRange, SnapshotRead, SnapshotReadOutput, read_status};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, message};
 
+use buffer::{Buffer, PIECE_BYTES};
+
 use crate::client::Reader;
 use crate::error::Refusal;
 use crate::limits::{ENTRIES_MAX, RANGES_MAX, READ_KEY_BYTES_MAX};
 
-/// An answer is cut into pieces of about this size.
-const PIECE_BYTES: usize = 64 << 10;
+/// The number of a field and a length.
+const RANGE_HEAD_BYTES: usize = 16;
 
 /// The field of the ranges in the answer, and of the entries in a range.
 const RANGES: u32 = 1;
@@ -140,26 +144,41 @@ fn encoded_len(entry: &KvEntry) -> usize {
 #[derive(Debug, Default)]
 struct Writer {
     answer: Answer,
-    piece: BytesMut,
+    piece: Buffer,
 }
 
 impl Writer {
     fn put_range(&mut self, entries: &[KvEntry], bytes: usize) {
-        encode_key(RANGES, WireType::LengthDelimited, &mut self.piece);
         debug_assert!(encoded_len_varint(bytes as u64) <= 5, "an answer is small");
-        encode_varint(bytes as u64, &mut self.piece);
+        self.make_room(RANGE_HEAD_BYTES, bytes);
+        self.piece.put(|mut buffer| {
+            encode_key(RANGES, WireType::LengthDelimited, &mut buffer);
+            encode_varint(bytes as u64, &mut buffer);
+        });
+        let mut left = bytes;
         for entry in entries {
-            message::encode(VALUES, entry, &mut self.piece);
-            if self.piece.len() >= PIECE_BYTES {
-                self.cut();
-            }
+            let length = encoded_len(entry);
+            self.make_room(length, left);
+            self.piece.put(|mut buffer| message::encode(VALUES, entry, &mut buffer));
+            left -= length;
         }
+    }
+
+    /// Makes room for the next `bytes`, of `left` that will follow all in all.
+    fn make_room(&mut self, bytes: usize, left: usize) {
+        if self.piece.len() < PIECE_BYTES && self.piece.has_room(bytes) && self.piece.len() > 0 {
+            return;
+        }
+        self.cut();
+        self.piece = Buffer::new(bytes, left);
     }
 
     fn cut(&mut self) {
         let piece = std::mem::take(&mut self.piece).freeze();
-        self.answer.bytes += piece.len();
-        self.answer.pieces.push_back(piece);
+        if !piece.is_empty() {
+            self.answer.bytes += piece.len();
+            self.answer.pieces.push_back(piece);
+        }
     }
 
     fn end(mut self) -> Answer {
@@ -169,7 +188,10 @@ impl Writer {
             read_is_strongly_consistent: true,
             status: read_status::SUCCESS,
         };
-        status.encode(&mut self.piece).expect("a buffer of bytes grows as needed");
+        self.make_room(status.encoded_len(), 0);
+        self.piece.put(|mut buffer| {
+            status.encode(&mut buffer).expect("there is room for it");
+        });
         self.cut();
         self.answer
     }

@@ -125,6 +125,83 @@ async fn half_open_streams_and_wrong_tokens_by_the_hundred_keep_nobody_from_bein
     assert_eq!(limited, 50);
 }
 
+/// `cargo test --release -p icecore-connect --test it -- --ignored --nocapture worst`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it takes a while, and measures memory and times: run it alone"]
+async fn a_thousand_of_the_worst_readers_take_half_a_gigabyte_at_most() {
+    const READERS: usize = 1_000;
+    const CONNECTIONS: usize = 50;
+    const TRIES: usize = 3;
+    const WRITES: usize = 2_000;
+    let harness = Harness::with(|settings| settings.stall_timeout = Duration::from_secs(2)).await;
+    for number in 0..1_000 {
+        harness.kv.set(key![number], vec![0; 60_000]).unwrap();
+    }
+    let ranges = vec![range(&[], b"\xff", 1_000)];
+    let worst = harness.call("snapshot_read", SnapshotRead { ranges }.encode_to_vec()).await;
+    let other = harness.call_of("/db/other", OTHER_TOKEN, "atomic_write", "").await;
+    let before = resident_bytes();
+    let alone = writes(&harness, &other, WRITES, || true).await;
+    // Each asks for 60 MB again and again, and takes 16 KiB of it.
+    let senders = connect(&harness, CONNECTIONS, 16 << 10).await;
+    let mut readers = JoinSet::new();
+    for reader in 0..READERS {
+        let (sender, worst) = (senders[reader % CONNECTIONS].clone(), worst.clone());
+        readers.spawn(async move {
+            let mut held = Vec::new();
+            for _ in 0..TRIES {
+                // A stream that was reset has ended as well.
+                held.extend(send(sender.clone(), &worst).await.await.ok());
+            }
+            held.len()
+        });
+    }
+    let crowd = tokio::spawn(async move {
+        let mut answers = 0;
+        while let Some(held) = readers.join_next().await {
+            answers += held.unwrap();
+        }
+        answers
+    });
+    let most = std::cell::Cell::new(0);
+    let beside = writes(&harness, &other, usize::MAX, || {
+        most.set(most.get().max(resident_bytes()));
+        !crowd.is_finished()
+    });
+    let beside = beside.await;
+    let (answers, grown) = (crowd.await.unwrap(), most.get() - before);
+    println!(
+        "{READERS} readers of 60 MB, {answers} answers begun: {} MiB more in this process, server and \
+         clients; another client's writes: p50 {:?}, p99 {:?} alone ({}), p50 {:?}, p99 {:?} beside \
+         them ({})",
+        grown >> 20,
+        alone[alone.len() / 2],
+        alone[alone.len() * 99 / 100],
+        alone.len(),
+        beside[beside.len() / 2],
+        beside[beside.len() * 99 / 100],
+        beside.len(),
+    );
+    assert!(answers > 0 && grown <= 512 << 20);
+}
+
+/// How long each of at most so many writes takes while `goes_on`, in order of their lengths.
+async fn writes(
+    harness: &Harness,
+    write: &Call,
+    count: usize,
+    goes_on: impl Fn() -> bool,
+) -> Vec<Duration> {
+    let mut times = Vec::new();
+    while times.len() < count && goes_on() {
+        let begin = tokio::time::Instant::now();
+        assert_eq!(write.send(harness.address, Protocol::Http2).await.status, 200);
+        times.push(begin.elapsed());
+    }
+    times.sort_unstable();
+    times
+}
+
 /// `cargo test --release -p icecore-connect --test it -- --ignored --nocapture ten_thousand`
 #[tokio::test]
 #[ignore = "it takes a while, and measures memory: run it alone"]
