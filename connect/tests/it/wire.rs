@@ -97,7 +97,9 @@ impl Call {
     }
 
     async fn send_http2(&self, address: SocketAddr) -> Reply {
-        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let stream = TokioIo::new(stream);
         let (mut sender, connection) =
             http2::handshake(TokioExecutor::new(), stream).await.unwrap();
         let driven = tokio::spawn(connection);
