@@ -33,6 +33,8 @@ mod replay;
 mod report;
 mod sanitizers;
 mod search;
+#[cfg(target_os = "linux")]
+mod serve_bench;
 mod shuttle;
 mod sim;
 mod verify;
@@ -63,6 +65,9 @@ enum Task {
     DenoDiff(deno_diff::Arguments),
     /// Lets real programs of Deno and Node use a store that is served.
     ConnectCheck(connect_check::Arguments),
+    /// Measures a store that is served, beside `denokv`.
+    #[cfg(target_os = "linux")]
+    ServeBench(serve_bench::Arguments),
     /// Kills a process at work again and again, and looks for what it had acknowledged.
     Kill9(kill9::Arguments),
     /// The process that is killed.
@@ -129,6 +134,8 @@ fn main() -> ExitCode {
         Task::Sim(arguments) => sim::run(&arguments),
         Task::DenoDiff(arguments) => deno_diff::run(&arguments),
         Task::ConnectCheck(arguments) => connect_check::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Task::ServeBench(arguments) => serve_bench::run(&arguments),
         Task::Kill9(arguments) => kill9::run(&arguments),
         Task::Kill9Child(arguments) => kill9::run_child(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),

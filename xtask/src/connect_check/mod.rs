@@ -6,7 +6,7 @@
 //! killed and started again goes unnoticed. What the store holds in the end is looked at here.
 
 mod clients;
-mod server;
+pub(crate) mod server;
 
 use clap::Args;
 use icecore::{Kv, key, prefix};

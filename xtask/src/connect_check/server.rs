@@ -14,7 +14,7 @@ pub(super) struct Server {
 }
 
 /// Builds it, with the settings with which this program was built.
-pub(super) fn build() -> Result<(), String> {
+pub(crate) fn build() -> Result<(), String> {
     let mut command = Command::new(env!("CARGO"));
     command.args(["build", "--quiet", "-p", "icecore-cli"]);
     if !cfg!(debug_assertions) {
