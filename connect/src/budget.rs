@@ -1,10 +1,10 @@
 //! How much may go on at once: what a client asks for is bounded, and so is what all of them ask
 //! for together.
 //!
-//! The store's calls wait: for a disk, for other writers, for room in memory. They run on the
-//! runtime's threads for blocking work, so that connections, pings and timers go on meanwhile, and
-//! each kind of call has a number of these threads that no other kind takes from it. A write holds
-//! its thread while it is handed over to the store, and not while the disk makes it durable.
+//! The store's calls wait: for a disk, for other writers, for room in memory. They run on
+//! [threads](Pool) of their own, so that connections, pings and timers go on meanwhile, and each kind
+//! of call has a number of them that no other kind takes from it. A write holds its thread while it
+//! is handed over to the store, and not while the disk makes it durable.
 //!
 //! Bytes are paid for, each [kind](Kind) out of a purse of its own:
 //! 1. *Whoever uses a token has a share*: half of each purse. What he does not give back, the others
@@ -20,11 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::error::Refusal;
 use crate::limits::ANSWER_BYTES_MAX;
+use crate::pool::Pool;
 use crate::settings::Settings;
 
 /// Reads that run at once.
@@ -70,30 +70,6 @@ const PURSES: [(Kind, usize); 5] = [
     (Kind::Frames, 64 << 20),
     (Kind::Messages, 256 << 20),
 ];
-
-/// Threads for one kind of the store's calls.
-#[derive(Debug)]
-pub(crate) struct Pool(Arc<Semaphore>);
-
-impl Pool {
-    pub(crate) fn new(threads: usize) -> Arc<Pool> {
-        Arc::new(Pool(Arc::new(Semaphore::new(threads))))
-    }
-
-    /// Runs `call` on a thread where it may wait. It runs to its end also when nobody waits for it.
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        call: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
-        let permit = Arc::clone(&self.0).acquire_owned().await.expect("it is never closed");
-        spawn_blocking(move || {
-            let result = call();
-            drop(permit);
-            result
-        })
-        .await
-    }
-}
 
 /// All that is bounded.
 #[derive(Debug)]

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::sync::Notify;
-use tokio::task::JoinError;
 
-use crate::budget::Pool;
+use crate::pool::{Panicked, Pool};
 
 /// Whether somebody has called the waker.
 pub(crate) struct News(Notify);
@@ -51,7 +50,7 @@ pub(crate) async fn drive<F>(
     pool: &Pool,
     future: F,
     until: impl Future,
-) -> Result<Option<F::Output>, JoinError>
+) -> Result<Option<F::Output>, Panicked>
 where
     F: Future + Unpin + Send + 'static,
     F::Output: Send,

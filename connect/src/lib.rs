@@ -44,6 +44,7 @@ mod limits;
 mod metrics;
 mod negotiate;
 mod peer;
+mod pool;
 mod pulse;
 mod queue;
 mod read;

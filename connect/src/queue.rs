@@ -20,11 +20,12 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::account::Account;
-use crate::budget::{Kind, Payment, Pool};
+use crate::budget::{Kind, Payment};
 use crate::client::Reader;
 use crate::drive::drive;
 use crate::error::Refusal;
 use crate::limits::{LEASE_MS, LEASE_MS_MAX, LEASES_MAX, VALUE_BYTES_MAX, WAIT_MS};
+use crate::pool::Pool;
 use crate::state::State;
 
 /// What a receiver asks for.
