@@ -30,7 +30,9 @@ pub(crate) struct Address {
 impl Address {
     /// Reads an URL.
     pub(crate) fn parse(url: &str, insecure_http: bool) -> Result<Address, Error> {
-        let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("{what}: {url:?}"));
+        // What holds an `@` may hold a password, also where it is no URL: it is not shown.
+        let shown = if url.contains('@') { "(not shown)".to_owned() } else { format!("{url:?}") };
+        let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("{what}: {shown}"));
         let uri: Uri = url.parse().map_err(|_| invalid("not an URL"))?;
         let is_secure = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => true,
@@ -39,7 +41,6 @@ impl Address {
         };
         let authority = uri.authority().ok_or_else(|| invalid("an URL names a host"))?;
         if authority.as_str().contains('@') {
-            // It is not shown: it may hold a password.
             let text = "an URL holds no name and no password here";
             return Err(Error::new(ErrorKind::Invalid, text));
         }
@@ -115,6 +116,14 @@ mod tests {
         for wrong in ["", "/v2", "ftp://a", "http://", "http://a b", "https://me:pw@host/"] {
             let error = Address::parse(wrong, true).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn no_error_shows_a_password() {
+        for wrong in ["https://me:secret@host/", "https://me:secret@a b", "ftp://me:secret@host"] {
+            let error = Address::parse(wrong, true).unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
         }
     }
 

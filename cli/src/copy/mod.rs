@@ -28,10 +28,11 @@ use crate::print;
 
 /// Copy everything that one place holds into another, and verify the copy.
 ///
-/// SRC and DST are the directory of a store, the URL of one that speaks KV Connect, or a dump, which
-/// XX values and expiries are copied byte for byte, and messages that were not yet
-/// delivered. Versionstamps cannot be given to another store: entries get those of the copy's commits.
-/// A dump records them.
+/// SRC and DST are the directory of a store, the URL of one that speaks KV Connect, a dump (a file
+/// that ends with .ndjson, or - for standard input or output), or Deno's own file (kv.sqlite3). Keys,
+/// values and expiries are copied byte for byte, and messages that were not yet delivered.
+/// Versionstamps cannot be given to another store: entries get those of the copy's commits. A dump
+/// records them.
 ///
 /// The source is read at one moment and not changed. Afterwards the copy is read back; count and
 /// hash of both sides must be equal. A copy that was interrupted goes on with --resume, except a dump.
