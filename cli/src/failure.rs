@@ -12,6 +12,8 @@ const PROBLEM: u8 = 1;
 const LOCKED: u8 = 3;
 /// The store is damaged, or has an unknown format.
 const DAMAGED: u8 = 4;
+/// All went well, and something was left out that the destination cannot hold.
+const INCOMPLETE: u8 = 5;
 
 /// What to do about damage.
 const RESTORE: &str =
@@ -34,6 +36,11 @@ impl Failure {
     /// The store is damaged.
     pub(crate) fn damaged(what: impl Into<String>) -> Failure {
         Failure { code: DAMAGED, ..Failure::problem(what) }
+    }
+
+    /// It is done, but for what could not be.
+    pub(crate) fn incomplete(what: impl Into<String>) -> Failure {
+        Failure { code: INCOMPLETE, ..Failure::problem(what) }
     }
 
     /// Somebody else has the store open.

@@ -2,7 +2,8 @@
 //!
 //! Results go to standard output, progress and errors to standard error. An error ends with a line
 //! that begins with "try:" where there is something to try. Exit codes: 0 in order, 1 a problem,
-//! 2 a wrong call, 3 the store is locked by somebody else, 4 it is damaged.
+//! 2 a wrong call, 3 the store is locked by somebody else, 4 it is damaged, 5 a copy is complete but
+//! for what the destination cannot hold.
 
 #![forbid(unsafe_code)]
 

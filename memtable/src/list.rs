@@ -199,7 +199,8 @@ mod tests {
     #[test]
     fn hints_are_exact_where_keys_have_come_ever_lower() {
         let (falls, per_fall) = if cfg!(miri) { (3, 70) } else { (300, 140) };
-        for digits in [1, 2, 3] {
+        let digits = if cfg!(miri) { 2..=2 } else { 1..=3 };
+        for digits in digits {
             let pool = ArenaPool::new(CHUNK_BYTES_MIN, 0);
             let (arena, mut bump, list) = (Arena::new(&pool), Bump::new(), List::new());
             let mut inserted = BTreeSet::new();

@@ -35,7 +35,8 @@ use crate::print;
 /// records them.
 ///
 /// The source is read at one moment and not changed. Afterwards the copy is read back; count and
-/// hash of both sides must be equal. A copy that was interrupted goes on with --resume, except a dump.
+/// hash of both sides must be equal. Messages that the destination cannot hold are counted and left
+/// out, and the command ends with 5. A copy that was interrupted goes on with --resume, except a dump.
 ///
 /// KV Connect does not tell when entries expire, nor which messages wait: a copy from an URL has
 /// entries that last, and no messages; and it reads page by page, not at one moment. The access token
@@ -171,12 +172,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     } else {
         print(&text)?;
     }
-    match copied.destination {
-        Some(destination) if destination != copied.source => {
-            let what = "what was read back is not what was copied";
-            Err(Failure::damaged(what).hint("keep the source, and copy it to another place"))
+    if copied.destination.is_some_and(|destination| destination != copied.source) {
+        let what = "what was read back is not what was copied";
+        let hint = "keep the source, and copy it to another place";
+        return Err(Failure::damaged(what).hint(hint));
+    }
+    sink.accept()?;
+    match copied.messages_not_copied {
+        0 => Ok(()),
+        count => {
+            let what = format!("{count} messages were not copied; everything else was");
+            Err(Failure::incomplete(what)
+                .hint("keep the source until they are delivered, or copy to a store"))
         }
-        _ => sink.accept(),
     }
 }
 
@@ -218,7 +226,7 @@ fn lines(copied: &Copied) -> String {
     note(
         copied.messages_not_copied,
         "messages were not copied: DST takes none with the name of a queue, none that is no value of \
-         JavaScript, and over KV Connect none with one attempt alone",
+         JavaScript, and over KV Connect none with one attempt alone or a wait of more than 49 days",
     );
     text.trim_end().to_owned()
 }

@@ -281,8 +281,9 @@ impl Sink for StoreSink {
 
     fn takes(&self, message: &Message) -> bool {
         let Message { queue, payload, backoff_ms, .. } = message;
-        let is_plain =
-            queue.is_empty() && matches!(payload, Value::V8(_)) && !backoff_ms.is_empty();
+        // The protocol has 32 bits for a wait.
+        let is_told = !backoff_ms.is_empty() && backoff_ms.iter().all(|ms| *ms <= u32::MAX.into());
+        let is_plain = queue.is_empty() && matches!(payload, Value::V8(_)) && is_told;
         !self.is_far || is_plain
     }
 

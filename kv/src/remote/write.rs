@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use icecore_model::Versionstamp;
+use icecore_model::{Timestamp, Versionstamp};
 use icecore_remote as remote;
 use icecore_wire::message::{
     self, AtomicWrite, AtomicWriteOutput, KvValue, encoding, mutation_type, write_status,
@@ -88,7 +88,8 @@ fn value(value: &Value) -> KvValue {
 
 fn expiry(expiry: &Option<Expiry>, now_ms: u64) -> Result<i64, Error> {
     let moment = expiry.map(|expiry| expiry.moment(now_ms)).transpose()?;
-    Ok(moment.map_or(0, |moment| i64::try_from(moment.ms()).unwrap_or(i64::MAX)))
+    let ms = |moment: Timestamp| i64::try_from(moment.ms()).expect("the last moment is below 2^63");
+    Ok(moment.map_or(0, ms))
 }
 
 fn mutation(mutation: &Mutation, now_ms: u64) -> Result<message::Mutation, Error> {
@@ -147,12 +148,15 @@ fn enqueue(parts: EnqueueParts<'_>) -> Result<message::Enqueue, Error> {
     if backoff.is_some_and(<[Duration]>::is_empty) {
         return Err(Error::unsupported("messages with one attempt alone"));
     }
-    let ms = |wait: &Duration| wait.as_nanos().div_ceil(1_000_000);
-    let interval = |wait: &Duration| u32::try_from(ms(wait)).unwrap_or(u32::MAX);
+    let interval = |wait: &Duration| {
+        let ms = wait.as_nanos().div_ceil(1_000_000);
+        u32::try_from(ms).map_err(|_| Error::unsupported("waits of more than 49 days"))
+    };
+    let backoff = backoff.unwrap_or_default().iter().map(interval);
     Ok(message::Enqueue {
         payload: payload.clone(),
-        deadline_ms: i64::try_from(deadline_ms).unwrap_or(i64::MAX),
+        deadline_ms: i64::try_from(deadline_ms).expect("deadlines are below 2^63"),
         keys_if_undelivered: dead_letters.iter().map(encoded).collect(),
-        backoff_schedule: backoff.unwrap_or_default().iter().map(interval).collect(),
+        backoff_schedule: backoff.collect::<Result<_, Error>>()?,
     })
 }

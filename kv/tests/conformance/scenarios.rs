@@ -338,6 +338,9 @@ fn refusals(backend: &Backend) {
     unsupported(message(payload().queue("mail")), able.named_queues);
     unsupported(message(payload().queue("").backoff([])), able.named_queues);
     unsupported(message(Enqueue::new("bytes")), able.named_queues);
+    // A wait that the protocol has no number for is refused, whether a limit or the protocol says so.
+    let long = Duration::from_millis(u64::from(u32::MAX) + 1);
+    message(payload().backoff([long])).unwrap_err();
     unsupported(kv.snapshot().map(drop), able.snapshots);
     unsupported(kv.list_many([prefix!["a"]]).map(drop), able.snapshots);
     unsupported(kv.watch_prefix(prefix!["a"]).map(drop), able.feeds);

@@ -68,8 +68,10 @@ pub(super) const ALL: &[Scenario] = &[
     // the thread that writes tables is struck, near the end of a run, no commit depends on it any
     // more. The log has all, and tables are tried again.
     scenario("all writes fail", for_ever("pwrite64", 200), false),
+    scenario("no write ever succeeds", for_ever("pwrite64", 1), true),
     scenario("a sync of a file fails", call("fdatasync", 100), false),
     scenario("all syncs of files fail", for_ever("fdatasync", 100), false),
+    scenario("no sync of a file ever succeeds", for_ever("fdatasync", 1), true),
     scenario("a sync of the directory fails", call("fsync", 60), false),
     scenario("a renaming fails", call("renameat", 6), false),
     scenario("a removal fails", call("unlinkat", 30), false),

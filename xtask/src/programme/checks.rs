@@ -147,7 +147,7 @@ pub(super) const ALL: &[Check] = &[
         id: "B12",
         name: "eio",
         bar: "12 scenarios",
-        gate: form(2, "eio"),
+        gate: form(5, "eio"),
         soak: form(2, "eio"),
     },
     Check {
@@ -161,14 +161,14 @@ pub(super) const ALL: &[Check] = &[
         id: "B15",
         name: "fuzz",
         bar: "14 targets",
-        gate: form(6, "fuzz"),
+        gate: form(8, "fuzz"),
         soak: form(8, "fuzz"),
     },
     Check {
         id: "B18",
         name: "miri",
         bar: "16 seeds of every test of crates with unsafe code",
-        gate: form(6, "miri"),
+        gate: form(4, "miri"),
         soak: form(16, "miri"),
     },
     Check {

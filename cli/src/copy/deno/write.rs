@@ -141,7 +141,7 @@ impl Sink for DenoSink {
             for record in batch {
                 match record {
                     Record::Entry(Entry { key, value, expires_ms, .. }) => {
-                        let expires_ms = expires_ms.and_then(|ms| i64::try_from(ms).ok());
+                        let expires_ms = expires_ms.map(number).transpose()?;
                         let (bytes, encoding) = stored(value);
                         let key = key.encoded();
                         set.execute(params![
@@ -155,7 +155,7 @@ impl Sink for DenoSink {
                     Record::Message(message) => {
                         let Message { payload, ready_ms, backoff_ms, .. } = message;
                         let id = ids.next();
-                        let ready_ms = i64::try_from(*ready_ms).unwrap_or(i64::MAX);
+                        let ready_ms = number(*ready_ms)?;
                         let backoff = json(backoff_ms);
                         let keys = message.keys_if_undelivered.iter().map(Key::encoded);
                         let keys = json(&keys.collect::<Vec<_>>());
@@ -192,6 +192,12 @@ impl Sink for DenoSink {
         let folded = self.connection.query_row("pragma wal_checkpoint(truncate)", (), |_| Ok(()));
         folded.map_err(|error| refused(&self.name, &error))
     }
+}
+
+/// Milliseconds as the file has them: a dump may tell of more than fit.
+fn number(ms: u64) -> rusqlite::Result<i64> {
+    let wrong = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+    i64::try_from(ms).map_err(wrong)
 }
 
 fn stored(value: &Value) -> (Vec<u8>, i64) {
