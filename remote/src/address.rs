@@ -31,8 +31,11 @@ impl Address {
     /// Reads an URL.
     pub(crate) fn parse(url: &str, insecure_http: bool) -> Result<Address, Error> {
         // What holds an `@` may hold a password, also where it is no URL: it is not shown.
-        let shown = if url.contains('@') { "(not shown)".to_owned() } else { format!("{url:?}") };
-        let invalid = |what: &str| Error::new(ErrorKind::Invalid, format!("{what}: {shown}"));
+        let invalid = |what: &str| {
+            let shown =
+                if url.contains('@') { "(not shown)".to_owned() } else { format!("{url:?}") };
+            Error::new(ErrorKind::Invalid, format!("{what}: {shown}"))
+        };
         let uri: Uri = url.parse().map_err(|_| invalid("not an URL"))?;
         let is_secure = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => true,

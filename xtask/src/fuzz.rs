@@ -75,7 +75,8 @@ pub(crate) fn run(arguments: &Arguments) -> bool {
     };
     let shared = arguments.budget.seconds().map(|seconds| {
         let rounds = targets.len().div_ceil(AT_ONCE) as u64;
-        (seconds / rounds.max(1)).max(1)
+        // A second for the start of each: else the last ones would come too late.
+        (seconds / rounds.max(1)).saturating_sub(1).max(1)
     });
     let each = arguments.each.or(shared).unwrap_or(SECONDS);
     let tally = fuzz(&place, &targets, &programs, each, &run);
