@@ -52,6 +52,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alarm;
 mod drive;
 mod error;
 pub mod format;
@@ -106,7 +107,7 @@ pub struct LogOptions {
     /// Durable writes begin and end on multiples of this: a power of two from
     /// [`format::BLOCK_BYTES_MIN`] to [`format::BLOCK_BYTES_MAX`].
     pub block_bytes: u32,
-    /// How many writes may be in flight at once, at least 1.
+    /// How many writes may be in flight at once, at least 1. More of them make smaller groups.
     pub writes_in_flight: usize,
     /// How many segments are kept ready for use.
     pub spare_segments: usize,
@@ -117,7 +118,7 @@ impl Default for LogOptions {
         LogOptions {
             segment_bytes: 16 << 20,
             block_bytes: format::BLOCK_BYTES_MIN,
-            writes_in_flight: 4,
+            writes_in_flight: 2,
             spare_segments: 1,
         }
     }

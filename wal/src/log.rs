@@ -8,23 +8,27 @@
 //! 1. Lock order: the spares before the state; no I/O under the state's lock (see
 //!    [`State::submit`]), no waker is called under it.
 //! 2. A thread sleeps only while another one holds an action whose end wakes it: all changes of
-//!    the state end in [`Log::publish`].
+//!    the state end in [`Log::publish`], which wakes those who have what they waited for, and one
+//!    more if there is work left for it. Nobody is woken to find that nothing has changed for him:
+//!    where many threads commit, that would be most of the work.
 //! 3. While a thread reserves room, its caller holds a lock under which no waker may run: what a
 //!    waker owns may be the last handle of the store. So wakers that become due then are left,
 //!    by all threads, until somebody calls [`Log::wake_left`] or publishes after that.
 
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use icecore_model::{LogPosition, Planted, Versionstamp, planted};
 use icecore_sync::atomic::{AtomicU64, Ordering};
 use icecore_sync::{Condvar, Mutex, MutexGuard};
 
+use crate::alarm::Alarm;
 use crate::drive::Action;
 use crate::format::{BEACON, COMMIT, END};
 use crate::retire::Spares;
 use crate::segment;
-use crate::state::{Flight, NewFrame, State, mark_frame};
+use crate::state::{Flight, NewFrame, Sleeper, State, mark_frame};
 use crate::{Durability, Error, LogEnv, LogOptions, LogStats};
 
 /// A durable log of atomic commits. See the [crate](crate).
@@ -33,8 +37,6 @@ pub struct Log {
     pub(crate) options: LogOptions,
     pub(crate) spares: Mutex<Spares>,
     state: Mutex<State>,
-    /// Wakes those who wait for the log to get somewhere.
-    changed: Condvar,
     /// Wakes those who wait for work.
     work: Condvar,
     /// A copy of the state's, for reading without the lock.
@@ -52,14 +54,17 @@ pub(crate) enum Goal {
     Durable(LogPosition),
     /// Fewer groups than this wait to be submitted.
     Queued(usize),
+    /// Nobody completes a write, or there are writes that nobody completes.
+    Landed,
 }
 
 impl Goal {
-    fn reached(self, state: &State) -> bool {
+    pub(crate) fn reached(self, state: &State) -> bool {
         match self {
             Goal::Visible(stamp) => state.visible >= stamp,
             Goal::Durable(position) => state.durable().position >= position,
             Goal::Queued(below) => state.queued() < below,
+            Goal::Landed => state.completing == 0 || state.has_unclaimed(),
         }
     }
 
@@ -68,7 +73,7 @@ impl Goal {
         match self {
             Goal::Visible(stamp) => state.end_of(stamp),
             Goal::Durable(position) => Some(position),
-            Goal::Queued(_) => Some(state.end()),
+            Goal::Queued(_) | Goal::Landed => Some(state.end()),
         }
     }
 }
@@ -83,7 +88,6 @@ impl Log {
             visible: AtomicU64::new(state.visible.get()),
             left: AtomicU64::new(0),
             state: Mutex::new(state),
-            changed: Condvar::new(),
             work: Condvar::new(),
         }
     }
@@ -277,10 +281,10 @@ impl Log {
                     Err(_) => self.lock(),
                 };
             } else if state.completing > 0 {
-                state.waiters += 1;
-                let woken = self.changed.wait(state);
-                state = woken.expect("no thread panics while it holds the state");
-                state.waiters -= 1;
+                // It claims what there is to claim, and nothing else is its business any more.
+                let nowhere = LogPosition::new(0, 0);
+                self.sleep(state, Goal::Landed, nowhere);
+                state = self.lock();
             } else {
                 return;
             }
@@ -361,14 +365,24 @@ impl Log {
                 // The cause of a failure is kept in the state; here the outcome is unknown.
                 Some(action) => self.perform(state, action).map_err(|_| Error::Poisoned)?,
                 None => {
-                    state.waiters += 1;
-                    let woken = self.changed.wait(state);
-                    let mut state = woken.expect("no thread panics while it holds the state");
-                    state.waiters -= 1;
-                    state
+                    self.sleep(state, goal, position);
+                    // The usual end needs no lock, for which all that were woken would queue.
+                    if matches!(goal, Goal::Visible(stamp) if self.visible() >= stamp) {
+                        return Ok(());
+                    }
+                    self.lock()
                 }
             }
         }
+    }
+
+    /// Waits for another thread to say that the goal is reached, that there is something to do for
+    /// it, or that the log has failed.
+    fn sleep(&self, mut state: MutexGuard<'_, State>, goal: Goal, position: LogPosition) {
+        let alarm = Arc::new(Alarm::default());
+        state.sleepers.push(Sleeper { goal, position, alarm: alarm.clone() });
+        drop(state);
+        alarm.wait();
     }
 
     /// Does one thing, without the lock while the disk works.
@@ -397,7 +411,9 @@ impl Log {
     ) -> Result<MutexGuard<'a, State>, Error> {
         let segment = state.segment.clone();
         state.completing += 1;
+        let helper = state.helper();
         drop(state);
+        helper.iter().for_each(|alarm| alarm.ring());
         let (ticket, end, bytes) = flight.take_off();
         let (buffer, result) = segment.file.complete(ticket);
         let mut state = self.lock();
@@ -419,7 +435,9 @@ impl Log {
         let reach = state.sync_begins();
         let segment = state.segment.clone();
         let left_out = state.rotating && planted(Planted::RotatedWithoutSync);
+        let helper = state.helper();
         drop(state);
+        helper.iter().for_each(|alarm| alarm.ring());
         let result = if left_out { Ok(()) } else { segment.file.sync() };
         let mut state = self.lock();
         match result {
@@ -447,21 +465,18 @@ impl Log {
     /// Tells everybody who may care that the state has changed.
     fn publish<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         self.visible.store(state.visible.get(), Ordering::SeqCst);
-        if state.waiters > 0 {
-            self.changed.notify_all();
-        }
+        let mut awake = state.satisfied();
+        awake.extend(state.helper());
         if state.drivers > 0 && state.needs_driver() {
             self.work.notify_one();
         }
         self.left.store(u64::from(state.hushed), Ordering::SeqCst);
-        if state.hushed {
-            return state;
-        }
-        let due = state.due_wakers();
-        if due.is_empty() {
+        let due = if state.hushed { Vec::new() } else { state.due_wakers() };
+        if due.is_empty() && awake.is_empty() {
             return state;
         }
         drop(state);
+        awake.iter().for_each(|alarm| alarm.ring());
         due.into_iter().for_each(Waker::wake);
         self.lock()
     }

@@ -19,9 +19,11 @@ use icecore_disk::{Buffer, Ticket, Write};
 use icecore_model::frame::{FrameHeader, HEADER_BYTES};
 use icecore_model::{LogPosition, Planted, Versionstamp, planted};
 
+use crate::alarm::Alarm;
 use crate::drive::{Queued, View};
 use crate::format::{BEACON, COMMIT, END, align_up};
 use crate::group::{GROUP_BYTES, Group};
+use crate::log::Goal;
 use crate::progress::{Progress, Reach};
 use crate::segment::Segment;
 use crate::{Claim, Durability, Error, LogStats};
@@ -43,6 +45,15 @@ struct Mark {
     stamp: Versionstamp,
     end: LogPosition,
     durability: Durability,
+}
+
+/// A thread that waits.
+#[derive(Debug)]
+pub(crate) struct Sleeper {
+    pub(crate) goal: Goal,
+    /// Work below this place helps.
+    pub(crate) position: LogPosition,
+    pub(crate) alarm: Arc<Alarm>,
 }
 
 /// What somebody wants to be made durable by a sync. `first` stays while later demands come, so
@@ -83,7 +94,7 @@ pub(crate) struct State {
     /// Threads that complete a write just now.
     pub(crate) completing: usize,
     /// Threads that wait for a change.
-    pub(crate) waiters: usize,
+    pub(crate) sleepers: Vec<Sleeper>,
     /// Threads that wait for work on behalf of asynchronous commits.
     pub(crate) drivers: usize,
     /// The last commit that was announced by a kick.
@@ -125,7 +136,7 @@ impl State {
             last_clock_ms: 0,
             hushed: false,
             completing: 0,
-            waiters: 0,
+            sleepers: Vec::new(),
             drivers: 0,
             kicked: last,
             wakers: Vec::new(),
@@ -419,6 +430,24 @@ impl State {
     /// Whether an asynchronous commit needs a thread that acts for it.
     pub(crate) fn needs_driver(&self) -> bool {
         self.visible < self.kicked && self.view().is_some_and(|view| view.any(0).is_some())
+    }
+
+    /// Takes the sleepers that need not wait any longer.
+    pub(crate) fn satisfied(&mut self) -> Vec<Arc<Alarm>> {
+        let mut sleepers = std::mem::take(&mut self.sleepers);
+        let failed = self.failure.is_some();
+        let done = |sleeper: &mut Sleeper| failed || sleeper.goal.reached(self);
+        let satisfied = sleepers.extract_if(.., done).map(|sleeper| sleeper.alarm).collect();
+        self.sleepers = sleepers;
+        satisfied
+    }
+
+    /// Takes a sleeper that can do something, if there is anything to do.
+    pub(crate) fn helper(&mut self) -> Option<Arc<Alarm>> {
+        let view = self.view().filter(|view| view.any(0).is_some())?;
+        let able = |sleeper: &Sleeper| view.towards(sleeper.position).is_some();
+        let index = self.sleepers.iter().position(able)?;
+        Some(self.sleepers.remove(index).alarm)
     }
 
     /// Takes the wakers whose answer is known.
